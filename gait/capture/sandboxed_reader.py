@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from gait.capture.formats import file_format
 from gait.capture.raw_recording import RawForcePlate, RawRecording, check_raw_recording
 from gait.capture.recording import GaitEvent
+from gait.constants import LIBRARY_THREADS
 from gait.errors import GaitError
 
 resource: ModuleType | None
@@ -220,13 +221,12 @@ class _SandboxedReader:
 def _start_child() -> subprocess.Popen[bytes]:
     package = str(Path(__file__).resolve().parents[2])
     program = f"import sys; sys.path.insert(0, {package!r}); from {__name__} import serve; serve()"
-    one_thread = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
     return subprocess.Popen(
         [sys.executable, "-P", "-c", program],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=os.environ | one_thread,
+        env=os.environ | dict.fromkeys(LIBRARY_THREADS, "1"),
     )
 
 

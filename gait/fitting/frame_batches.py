@@ -7,6 +7,7 @@ gains, and much more when another process needs a core. So every batch runs on o
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
+
+from gait.constants import LIBRARY_THREADS
 
 T = TypeVar("T")
 
@@ -78,8 +81,12 @@ def frame_batches(device: torch.device) -> Iterator[FrameBatches]:
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Let numpy and torch compute in one thread, as sums depend on the number of threads in their last digits."""
-    with _one_torch_thread(), _thread_pools().limit(limits=1):
-        yield
+    with _one_torch_thread():
+        if all(os.environ.get(name) == "1" for name in LIBRARY_THREADS):  # a worker, whose libraries have one anyway
+            yield
+        else:
+            with _thread_pools().limit(limits=1):
+                yield
 
 
 @contextmanager
@@ -95,7 +102,7 @@ def _one_torch_thread() -> Iterator[int]:
 
 @cache
 def _thread_pools() -> ThreadpoolController:
-    return ThreadpoolController()
+    return ThreadpoolController()  # searches all loaded libraries
 
 
 @cache

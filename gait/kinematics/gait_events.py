@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from gait.arrays import Vector
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import Joint
+from gait.cubic_spline import CubicSpline
 
 FrameIndices = NDArray[np.int64]
 
@@ -242,10 +243,10 @@ def _foot_motion(joints: Vector, forward: Vector, sole: Vector, side: str, rate_
     def smooth(values: Vector) -> Vector:
         return np.asarray(scipy.ndimage.gaussian_filter1d(values, _SMOOTHING_S * fine_hz, axis=0, mode="nearest"))
 
-    path, ahead = scipy.interpolate.CubicSpline(frames, sole), scipy.interpolate.CubicSpline(frames, forward)(times)
+    path, ahead = CubicSpline(frames, sole), CubicSpline(frames, forward)(times)
     velocity = smooth(path(times, 1)) * rate_hz
     ankle, ball = (joints[:, Joint[f"{side.upper()}_{name}"]] for name in ("ANKLE", "FOOT"))
-    foot = scipy.interpolate.CubicSpline(frames, ball - ankle)(times)
+    foot = CubicSpline(frames, ball - ankle)(times)
     pitch = np.unwrap(np.arctan2(foot[:, 1], (foot * ahead).sum(axis=1)))
     return _FootMotion(
         per_frame=per_frame,

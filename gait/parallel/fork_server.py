@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+from gait.constants import LIBRARY_THREADS
 from gait.parallel import preload
 
 CAN_FORK = hasattr(os, "fork")
@@ -43,10 +44,9 @@ def start_fork_server(module: str) -> None:
 
 def worker_environment() -> AbstractContextManager[None]:
     """Set the environment of a worker: this ``gait`` package, and one thread per library by default."""
-    libraries = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     package = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
-    return _environment({**dict.fromkeys(libraries, "1"), "PYTHONPATH": path, "PYTHONSAFEPATH": "1"})
+    return _environment({**dict.fromkeys(LIBRARY_THREADS, "1"), "PYTHONPATH": path, "PYTHONSAFEPATH": "1"})
 
 
 @contextmanager
