@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.linalg import solve_banded
 
 from gait.arrays import Vector
 
@@ -58,7 +58,7 @@ def _second_derivatives(x: Vector, y: Vector, ends: str) -> Vector:
         for first, inner, own, other in ((h[0], h[1], 0, (0, 1)), (h[-1], h[-2], -1, (2, -2))):
             bands[1, own] += first * (1 + first / inner)
             bands[other] -= first**2 / inner
-    bending[1:-1] = solve_banded((1, 1), bands, 6 * np.diff(slope, axis=0))
+    bending[1:-1] = scipy.linalg.solve_banded((1, 1), bands, 6 * np.diff(slope, axis=0))
     if ends == "not-a-knot":
         for end, near, far, r in ((0, 1, 2, h[0] / h[1]), (-1, -2, -3, h[-1] / h[-2])):
             bending[end] = bending[near] if N == 3 else (1 + r) * bending[near] - r * bending[far]
