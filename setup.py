@@ -8,7 +8,7 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
 DATA = ("SUPR/open_neutral.npz", "norms/*.csv", "norms/*.toml")
-# Optional: without a compiler that knows vector types (GCC, Clang), torch solves, many times more slowly.
+# Optional: without a compiler that knows vector types (GCC, Clang), torch solves, in three times the time.
 SOURCE = Path("gait/fitting/solver/native_solver.c")
 SOLVER = Extension(
     "gait.fitting.solver._native_solver",
