@@ -28,8 +28,8 @@ from recording_writer import DEC, INTEL, SGI, C3dContent, TrcContent
 
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
-from gait.capture.c3d_file import parse_c3d
 from gait.capture.marker_heights import visible_mask
+from gait.capture.parse_c3d import parse_c3d
 from gait.capture.sandboxed_reader import read_raw_recording
 from gait.cli.arguments import argument
 from gait.errors import GaitError

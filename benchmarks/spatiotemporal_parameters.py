@@ -29,7 +29,7 @@ from gait.body.body import Body
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
 from gait.body.pose_sequence import PoseSequence
-from gait.capture.c3d_file import parse_c3d
+from gait.capture.parse_c3d import parse_c3d
 from gait.capture.read_recording import read_recording
 from gait.capture.recording import Recording
 from gait.cli.arguments import argument

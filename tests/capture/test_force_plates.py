@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gait.capture.c3d_file import parse_c3d
+from gait.capture.parse_c3d import parse_c3d
 from gait.synthetic.force_plates import PlatePlan, record_plates, step_centres
 from tests.helpers import plate_cases
 from tests.helpers.paths import REPOSITORY

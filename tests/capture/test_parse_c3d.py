@@ -8,8 +8,8 @@ import ezc3d
 import numpy as np
 import pytest
 
-from gait.capture.c3d_file import parse_c3d
 from gait.capture.formats.c3d import read_c3d
+from gait.capture.parse_c3d import parse_c3d
 from gait.capture.sandboxed_reader import read_raw_recording
 from tests.capture.test_read_recording import LABELS, stick_figure, z_up
 from tests.helpers.paths import CAPTURES, REPOSITORY

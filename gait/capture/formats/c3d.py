@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.capture.c3d_file import C3dFile, Parameter, parse_c3d
+from gait.capture.c3d_file import C3dFile, Parameter
 from gait.capture.event_labels import parse_event_label
 from gait.capture.file_format import FileFormat
 from gait.capture.force_plates import read_force_plates
 from gait.capture.marker_names import split_prefixes, strip_label
+from gait.capture.parse_c3d import parse_c3d
 from gait.capture.raw_recording import RawRecording, mask_missing
 from gait.capture.recording import GaitEvent
 
