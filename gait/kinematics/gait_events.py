@@ -23,13 +23,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-import scipy
 from numpy.typing import NDArray
 
 from gait.arrays import Vector
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import Joint
 from gait.cubic_spline import CubicSpline
+from gait.filters import gaussian_smooth, moving_average
 
 FrameIndices = NDArray[np.int64]
 
@@ -146,7 +146,7 @@ def progression_directions(joints_m: NDArray[np.floating], rate_hz: float) -> Ve
     span = min(round(_HEADING_S * rate_hz), T - 1)
     to_left = joints[:, Joint.LEFT_HIP] - joints[:, Joint.RIGHT_HIP]
     to_left = to_left + joints[:, Joint.LEFT_SHOULDER] - joints[:, Joint.RIGHT_SHOULDER]
-    facing = _normalize(scipy.ndimage.uniform_filter1d(np.cross(to_left, _UP), max(span, 1), axis=0, mode="nearest"))
+    facing = _normalize(moving_average(np.cross(to_left, _UP), max(span, 1)))
     if span < 1:
         return facing
     begin = np.clip(np.arange(T) - span // 2, 0, T - 1 - span)
@@ -241,7 +241,7 @@ def _foot_motion(joints: Vector, forward: Vector, sole: Vector, side: str, rate_
     fine_hz = rate_hz * per_frame
 
     def smooth(values: Vector) -> Vector:
-        return np.asarray(scipy.ndimage.gaussian_filter1d(values, _SMOOTHING_S * fine_hz, axis=0, mode="nearest"))
+        return gaussian_smooth(values, _SMOOTHING_S * fine_hz)
 
     path, ahead = CubicSpline(frames, sole), CubicSpline(frames, forward)(times)
     velocity = smooth(path(times, 1)) * rate_hz
