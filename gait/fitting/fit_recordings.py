@@ -14,7 +14,7 @@ from gait.fitting.marker_quality.left_right_swap import correct_left_right, dete
 from gait.fitting.marker_quality.marker_error import MarkerError, MarkerErrorAction
 from gait.fitting.marker_quality.recording_qc import RecordingQc
 from gait.fitting.marker_quality.swapped_labels import find_swapped_labels, swap_suspected
-from gait.fitting.subject_fit import FitOptions, SubjectFit, UnusableRecordingError, fit_shape_and_poses
+from gait.fitting.subject_fit import FitOptions, SubjectFit, TrialFit, UnusableRecordingError, fit_shape_and_poses
 from gait.fitting.technical_markers import fit_with_technical_markers, named_technical_markers
 
 MAX_ROUNDS = 3
@@ -103,52 +103,85 @@ def _fit_without_errors(
     checks = [RecordingQc.from_recording(recording, layout) for recording in corrected]
     if earlier:
         checks = [check.continue_from(before) for check, before in zip(checks, earlier, strict=True)]
+    rounds = _Rounds(recordings, checks, body, layout, repair, options, start)
+    return rounds.fit(MAX_CONTINUED_ROUNDS if earlier else MAX_ROUNDS), rounds.checks
 
-    unfiltered: set[int] = set()  # recordings with too little data left without flagged markers
 
-    def fit(used: list[Recording]) -> SubjectFit:
+class _Rounds:
+    """Fits of the recordings of one subject, each without the marker errors that the fits before have shown."""
+
+    def __init__(
+        self,
+        recordings: Sequence[Recording],  # as they were read
+        checks: list[RecordingQc],  # of the corrected recordings
+        body: Body,
+        layout: MarkerLayout,
+        repair: bool,
+        options: FitOptions,
+        start: SubjectFit | None,
+    ):
+        self.checks = checks
+        self._recordings = recordings
+        self._body, self._layout, self._repair, self._options, self._start = body, layout, repair, options, start
+        self._unfiltered: set[int] = set()  # recordings with too little data left without flagged markers
+
+    def fit(self, max_rounds: int) -> SubjectFit:
+        """Fit until no further error is found; return the last fit, with the errors of each trial."""
+        used = self._without_errors()
+        subject_fit = self._fit(used)
+        for _ in range(max_rounds):
+            if not self._find_swapped_labels(subject_fit):
+                self._classify(subject_fit)
+            wanted = self._without_errors()
+            if all(_same_data(a, b) for a, b in zip(wanted, used, strict=True)):
+                break
+            used = wanted
+            subject_fit = self._fit(used)
+        return replace(subject_fit, trials=tuple(self._with_errors(r, t) for r, t in enumerate(subject_fit.trials)))
+
+    def _without_errors(self) -> list[Recording]:
+        return [
+            check.recording if r in self._unfiltered else check.without_flagged(self._repair)
+            for r, check in enumerate(self.checks)
+        ]
+
+    def _fit(self, used: list[Recording]) -> SubjectFit:
+        """Fit recordings; replace one of which too little is left by the one with all its markers."""
         while True:
             try:
-                return fit_shape_and_poses(used, body, layout, options, start)
+                return fit_shape_and_poses(used, self._body, self._layout, self._options, self._start)
             except UnusableRecordingError as error:
                 r = next(r for r, recording in enumerate(used) if recording is error.recording)
-                if used[r] is checks[r].recording:
-                    raise UnusableRecordingError(recordings[r], error.reason) from error
-                unfiltered.add(r)
-                used[r] = checks[r].recording
+                if used[r] is self.checks[r].recording:
+                    raise UnusableRecordingError(self._recordings[r], error.reason) from error
+                self._unfiltered.add(r)
+                used[r] = self.checks[r].recording
 
-    def same_data(a: Recording, b: Recording) -> bool:
-        return a is b or a.positions_m.tobytes() == b.positions_m.tobytes()
-
-    used = [check.without_flagged(repair) for check in checks]
-    subject_fit = fit(used)
-    for _ in range(MAX_CONTINUED_ROUNDS if earlier else MAX_ROUNDS):
-        swap_found = False
+    def _find_swapped_labels(self, subject_fit: SubjectFit) -> bool:
+        """Return whether labels are swapped; if one trial has swapped labels, another one may have them too."""
+        found = False
         suspected = [swap_suspected(trial) for trial in subject_fit.trials]
-        for r in sorted(range(len(checks)), key=lambda r: not suspected[r]):
-            trial = subject_fit.trials[r]  # if one trial has swapped labels, another one may have them too
-            if not checks[r].swaps_checked and (suspected[r] or swap_found):
-                pairs = find_swapped_labels(FittedBody.from_fit(trial, options))
-                checks[r] = checks[r].with_swapped_labels(pairs)
-                swap_found |= bool(pairs)
-        if not swap_found:
-            for r, trial in enumerate(subject_fit.trials):
-                if checks[r].needs_classification(trial.residual_m):
-                    checks[r] = checks[r].classify_flagged(FittedBody.from_fit(trial, options))
-        wanted = [
-            check.recording if r in unfiltered else check.without_flagged(repair) for r, check in enumerate(checks)
-        ]
-        if all(same_data(a, b) for a, b in zip(wanted, used, strict=True)):
-            break
-        used = wanted
-        subject_fit = fit(used)
-    trials = []
-    for r, (check, trial) in enumerate(zip(checks, subject_fit.trials, strict=True)):
-        found = check.marker_errors(repair)
-        if r in unfiltered:
-            found = tuple(_downgrade_to_reported(error, recordings[r]) for error in found)
-        trials.append(replace(trial, marker_errors=found))
-    return replace(subject_fit, trials=tuple(trials)), checks
+        for r in sorted(range(len(self.checks)), key=lambda r: not suspected[r]):
+            if not self.checks[r].swaps_checked and (suspected[r] or found):
+                pairs = find_swapped_labels(FittedBody.from_fit(subject_fit.trials[r], self._options))
+                self.checks[r] = self.checks[r].with_swapped_labels(pairs)
+                found |= bool(pairs)
+        return found
+
+    def _classify(self, subject_fit: SubjectFit) -> None:
+        for r, trial in enumerate(subject_fit.trials):
+            if self.checks[r].needs_classification(trial.residual_m):
+                self.checks[r] = self.checks[r].classify_flagged(FittedBody.from_fit(trial, self._options))
+
+    def _with_errors(self, r: int, trial: TrialFit) -> TrialFit:
+        found = self.checks[r].marker_errors(self._repair)
+        if r in self._unfiltered:
+            found = tuple(_downgrade_to_reported(error, self._recordings[r]) for error in found)
+        return replace(trial, marker_errors=found)
+
+
+def _same_data(a: Recording, b: Recording) -> bool:
+    return a is b or a.positions_m.tobytes() == b.positions_m.tobytes()
 
 
 def _downgrade_to_reported(error: MarkerError, recording: Recording) -> MarkerError:
