@@ -15,7 +15,7 @@ SOLVER = Extension(
     [str(SOURCE)],
     depends=["setup.py"],
     define_macros=[("SOURCE_CHECKSUM", f"{zlib.crc32(SOURCE.read_bytes())}u")],
-    extra_compile_args=["-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"],
+    extra_compile_args=["-std=gnu11", "-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"],
     optional=True,
 )
 
