@@ -3,6 +3,7 @@
 import importlib
 import json
 import pickle
+import runpy
 import subprocess
 import sys
 
@@ -161,12 +162,14 @@ def test_load_body_names_a_chumpy_formula(tmp_path):
     assert str(caught.value).startswith(f"{path}: shapedirs is a formula (chumpy.someotherx.Select) that only chumpy")
 
 
-def test_smplx_agreement_refuses_supr_in_one_line():
-    supr = OPEN_BODY
-    done = subprocess.run([sys.executable, AGREEMENT, supr], capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr == f"{supr}: a model in SUPR layout, which the package smplx does not support.\n"
+def test_smplx_agreement_refuses_supr_in_one_line(monkeypatch, capsys):
+    monkeypatch.syspath_prepend(AGREEMENT.parent)
+    monkeypatch.setattr("sys.argv", [str(AGREEMENT), str(OPEN_BODY)])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(AGREEMENT), run_name="__main__")
+    assert ended.value.code == 2
+    line = f"{OPEN_BODY}: a model in SUPR layout, which the package smplx does not support.\n"
+    assert capsys.readouterr() == ("", line)
 
 
 @pytest.mark.parametrize(("kind", "suffix"), [("smplx", "npz"), ("smplx", "pkl"), ("smplh", "npz"), ("smpl", "pkl")])
