@@ -21,6 +21,14 @@ SPLIT_MODULES = (
 )
 """Modules of long tests that share no costly fixture: their tests are spread over the processes of pytest-xdist."""
 
+FIRST = (
+    "tests/benchmarks/",
+    "tests/scripts/test_shape_optimizer.py",
+    "tests/scripts/test_train_",
+    "tests/scripts/test_wheel.py",
+)
+"""The longest tests, which begin first: else one process would still run one of them when the others have ended."""
+
 _OPEN_BODY = OPEN_BODY
 _CAPTURES = CAPTURES
 
@@ -38,6 +46,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> "LoadScopeSc
             return f"{module}::{test.partition('[')[0]}" if module in SPLIT_MODULES else module
 
     return Scheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of ``FIRST`` before all others."""
+    items.sort(key=lambda item: not item.nodeid.startswith(FIRST))
 
 
 @pytest.fixture(scope="session")
