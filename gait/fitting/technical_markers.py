@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gait.arrays import Vector
+from gait.arrays import Vector, cross
 from gait.body.body import Body
 from gait.body.marker_layout import MarkerLayout
 from gait.body.segments import segment_name
@@ -296,17 +297,21 @@ class _RestSkin:
         corners = vertices[0].double().cpu().numpy()[faces]
         return cls(joints[0].double().cpu().numpy(), corners, body.face_weights.argmax(dim=1).cpu().numpy())
 
+    @cached_property
+    def centres(self) -> Vector:
+        """Centres of the faces (F, 3)."""
+        return np.asarray(self.corners.mean(axis=1))
+
     def nearest_point(self, point: Vector, joint: int) -> _SkinPoint:
         """Return the nearest point on the skin of a segment to a point (3,)."""
         faces = np.flatnonzero(self.face_joint == joint)
-        centres = self.corners[faces].mean(axis=1)
-        near = faces[np.argsort(((centres - point) ** 2).sum(axis=1))[:NUM_NEAREST_FACES]]
+        near = faces[np.argsort(((self.centres[faces] - point) ** 2).sum(axis=1))[:NUM_NEAREST_FACES]]
         barycentric = nearest_barycentric(point, self.corners[near])
         on_skin = np.einsum("fk,fkc->fc", barycentric, self.corners[near])
         distance = np.linalg.norm(point - on_skin, axis=1)
         best = int(distance.argmin())
         a, b, c = self.corners[near[best]]
-        normal = np.cross(b - a, c - a)
+        normal = cross(b - a, c - a)
         height = float((point - on_skin[best]) @ normal / np.linalg.norm(normal))
         return _SkinPoint(int(near[best]), barycentric[best], height, float(distance[best]))
 
@@ -324,10 +329,10 @@ def nearest_barycentric(point: Vector, triangles: Vector) -> Vector:
         weights = np.zeros((len(triangles), 3))
         weights[:, first], weights[:, second] = 1 - t, t
         candidates.append(weights)
-    normal = np.cross(b - a, c - a)
+    normal = cross(b - a, c - a)
     square = (normal**2).sum(axis=1).clip(1e-24)
-    u = (np.cross(c - b, point - b) * normal).sum(axis=1) / square
-    v = (np.cross(a - c, point - c) * normal).sum(axis=1) / square
+    u = (cross(c - b, point - b) * normal).sum(axis=1) / square
+    v = (cross(a - c, point - c) * normal).sum(axis=1) / square
     inside = (u >= 0) & (v >= 0) & (u + v <= 1)
     plane = np.where(inside[:, None], np.stack([u, v, 1 - u - v], axis=1), candidates[0])
     options = np.stack([*candidates, plane])  # (4, F, 3)
