@@ -11,9 +11,9 @@ import pytest
 from tests.helpers.paths import REPOSITORY
 
 FLOW = (
-    "version", "constants", "errors", "arrays", "text", "multiple_tests", "registry", "files", "cli", "parallel",
-    "marker_sets", "capture", "body", "fitting", "kinematics", "motion", "exporting", "learning", "explaining",
-    "viewing", "report", "cohort", "synthetic",
+    "version", "constants", "errors", "arrays", "cubic_spline", "filters", "text", "multiple_tests", "registry",
+    "files", "cli", "parallel", "marker_sets", "capture", "body", "fitting", "kinematics", "motion", "exporting",
+    "learning", "explaining", "viewing", "report", "cohort", "synthetic",
 )  # fmt: skip
 """Each of these imports only those before it."""
 
