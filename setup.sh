@@ -60,9 +60,11 @@ make_environment() {
         }
     fi
     log "Installing the Python packages (torch is large: this takes some minutes the first time)"
-    .venv/bin/python -m pip install -qq --no-input --disable-pip-version-check \
+    .venv/bin/python -m pip install -qq --no-input --no-compile --disable-pip-version-check \
         --constraint constraints.txt --editable '.[test]' ||
         fail "pip could not install the packages; its messages above give the reason"
+    # pip would compile the modules on one core, and also those that only test the packages.
+    .venv/bin/python -m compileall -qq -j 0 -x '[/\\]tests[/\\]' .venv || true
     environment_stamp .venv/bin/python >"$stamp"
 }
 
