@@ -166,10 +166,11 @@ def _hip_range_factor(pattern: LegPattern, bones: LegBones, sole: Sole, tilt: fl
     stride_fraction = phases[-1] * pattern.stance_fraction / FOOT_OFF
     forward, _ = sole.rollover(_stance_pitch(pattern, phases))
     target = (forward[-1] - forward[0]) - stride_length_m * stride_fraction
+    hip, mean = pattern.hip_flexion.at(phases[[0, -1]]), pattern.hip_flexion.mean
     knee = pattern.knee_flexion.at(phases[[0, -1]])
 
     def ankle_displacement(factor: float) -> float:
-        thigh = pattern.hip_flexion.scale_excursion(factor).at(phases[[0, -1]]) - tilt
+        thigh = mean + factor * (hip - mean) - tilt
         R = rot_x(-(thigh - bones.rest_hip_flexion_rad))
         ankle = bones.ankle_from_hip(R, knee)
         return float(ankle[1, 2] - ankle[0, 2])
