@@ -23,6 +23,8 @@ from gait.fitting.solver import quaternions
 CUTOFF_HZ = 8.0
 """Cut-off frequency for a joint whose information is 1/``ResidualScales.smooth_rad``². The power of gait is below 6 Hz
 (Winter 1991). A joint with more information is smoothed less."""
+_SEEN = 1e-3
+"""Fraction of that information below which the markers do not show a joint: it may be smoothed more."""
 
 
 def smoothing_stiffness(rate_hz: float) -> float:
@@ -33,17 +35,20 @@ def smoothing_stiffness(rate_hz: float) -> float:
 def smooth_trajectory(pose: Pose, information: Tensor, rate_hz: float, scales: ResidualScales) -> SoftPoseTarget:
     """Smooth the poses of a trial and return them as soft targets.
 
-    ``information`` (T, J + 1) is that about each joint, 1/rad², and last about the translation, 1/m².
+    ``information`` (T, J + 1) is that about each joint, 1/rad², and last about the translation, 1/m². If its mean
+    is less than that of ``CUTOFF_HZ``, it is raised to it, in all frames by the same factor: markers hardly show the
+    inversion of a foot, but a lower cut-off would also flatten its flexion.
     """
     T, J = pose.rotations.shape[:2]
     quaternion = _continuous_quaternions(pose.rotations).cpu().numpy()
+    variance, variance_m = scales.smooth_rad**2, scales.smooth_m**2
     frame_weight = information.double().cpu().numpy()
+    relative = frame_weight.mean(axis=0) * np.r_[np.full(J, variance), variance_m]
+    frame_weight = frame_weight / relative.clip(_SEEN, 1.0)
     stiffness = smoothing_stiffness(rate_hz)
     smoothed = np.empty_like(quaternion)
-    variance = scales.smooth_rad**2
     for j in range(J):
         smoothed[:, j] = whittaker_smooth(quaternion[:, j], frame_weight[:, j] + 1e-4 / variance, stiffness / variance)
-    variance_m = scales.smooth_m**2
     positions = pose.translation.cpu().numpy()
     translation = whittaker_smooth(positions, frame_weight[:, J] + 1e-4 / variance_m, stiffness / variance_m)
     like = pose.rotations

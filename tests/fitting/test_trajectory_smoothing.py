@@ -94,6 +94,13 @@ def test_smooth_trajectory_keeps_certain_and_smooths_uncertain_poses(rate_hz):
     )
 
 
+def test_smooth_trajectory_keeps_gait_of_joints_with_little_information():
+    truth = nodding(np.arange(0, 1.5, 0.01))  # 1 Hz
+    little = torch.full((truth.num_frames, 23), 0.01 / SCALES.smooth_rad**2, dtype=torch.float64)
+    smoothed = smooth_trajectory(truth, little, 100.0, SCALES)
+    assert angle_between(smoothed.rotations, truth.rotations)[20:-20].max() < np.radians(0.1)
+
+
 def test_smooth_trajectory_fills_the_gap_of_one_joint_alone():
     truth = nodding(np.arange(0, 1.0, 0.01))
     wrong, information = truth.rotations.clone(), torch.full((100, 23), 1e6, dtype=torch.float64)
