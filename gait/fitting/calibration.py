@@ -115,10 +115,19 @@ class CalibrationProblem:
         """Number of shape coefficients B that are solved."""
         return self.reduced_body.num_betas if self.places is None else 0
 
-    @property
-    def frame_weight(self) -> float:
-        """Weight of each frame; it is below 1 as the residuals of frames are correlated."""
-        return min(1.0, self.scales.calibration_frames_worth * self.num_trials / max(len(self.trial_index), 1))
+    @cached_property
+    def frame_weight(self) -> Tensor:
+        """Weight of each frame (N,); it is at most 1 as the residuals of frames are correlated.
+
+        All frames of a trial are worth the same number of observations of each marker. So a frame weighs more if its
+        markers are visible in few of them.
+        """
+        visible = self.observation.visible.to(self.precision)
+        of_trial = torch.nn.functional.one_hot(self.trial_index, self.num_trials).to(visible)  # (N, R)
+        rarity = of_trial.sum(dim=0)[:, None] / (of_trial.T @ visible).clamp_min(1)  # (R, M)
+        mean_rarity = (visible * rarity[self.trial_index]).sum(dim=1) / visible.sum(dim=1).clamp_min(1)
+        worth = self.scales.calibration_frames_worth * self.num_trials / max(len(self.trial_index), 1)
+        return (worth * mean_rarity).clamp_max(1)
 
     def linearize(self, betas: Tensor, offsets: MarkerOffsets, pose: Pose) -> tuple[SubjectModel, NormalEquations]:
         """Return the subject in each frame, and the normal equations of the poses."""
@@ -149,7 +158,7 @@ def calibrate(
     def objective(betas: Tensor, offsets: MarkerOffsets, equations: NormalEquations) -> Tensor:
         coupling, _ = offset_coupling_terms(offsets, problem.scales)
         return (
-            problem.frame_weight * equations.cost.sum()
+            (problem.frame_weight * equations.cost).sum()
             + 0.5 * (betas**2).sum() / problem.scales.shape**2
             + 0.5 * torch.einsum("rmi,mij,rmj->", offsets.trials, problem.precision, offsets.trials)
             + coupling
@@ -278,7 +287,7 @@ def subject_normal_equations(
     A marker is moved by all shape coefficients, but only by its own offset, so the derivative in the offsets is one
     block (3, 3) for each marker. Sums over frames are computed in ``dtype``.
     """
-    precision, scales, frame_weight = problem.precision, problem.scales, problem.frame_weight
+    precision, scales, frame_weight = problem.precision, problem.scales, problem.frame_weight.to(dtype)
     M, R = len(problem.kinds), len(offsets.trials)
     by_shape = shape_jacobian(subject, pose_equations.kinematics).to(dtype)  # (N, M, 3, B)
     by_offset = pose_equations.kinematics.blended_rotations.to(dtype)  # (N, M, 3, 3)
@@ -298,7 +307,8 @@ def subject_normal_equations(
     gradient = by_offset.new_zeros(R, B + M3)
     for r in range(R):
         rows = (problem.trial_index == r).nonzero()[:, 0]
-        shape, offset = by_shape[rows], by_offset[rows]
+        of_frame = frame_weight[rows][:, None, None]
+        shape, offset = (each[rows].mul_(of_frame[..., None]) for each in (by_shape, by_offset))
         weighted = weighted_shape[rows].permute(1, 3, 0, 2).flatten(2)  # (M, B, 3·n)
         curvature[r, :B, :B] = weighted.transpose(0, 1).flatten(1) @ shape.transpose(0, 1).flatten(0, 2)
         mixed = weighted @ offset.transpose(0, 1).flatten(1, 2)  # (M, B, 3)
@@ -307,13 +317,13 @@ def subject_normal_equations(
         blocks = curvature[r, B:, B:].view(M3 // 3, 3, M3 // 3, 3).diagonal(dim1=0, dim2=2)  # (3, 3, M)
         own = weighted_offset[rows].permute(1, 3, 0, 2).flatten(2) @ offset.transpose(0, 1).flatten(1, 2)  # (M, 3, 3)
         blocks += own.permute(1, 2, 0)
-        force = residual[rows].transpose(0, 1).reshape(-1, 3 * len(rows), 1)  # (M, 3·n, 1)
+        force = (residual[rows] * of_frame).transpose(0, 1).reshape(-1, 3 * len(rows), 1)  # (M, 3·n, 1)
         gradient[r, :B] = (weighted @ force).sum(dim=0)[:, 0]
         gradient[r, B:] = (weighted_offset[rows].permute(1, 3, 0, 2).flatten(2) @ force).flatten()
-        across = poses.across[rows].transpose(0, 1).flatten(1)  # (B + 3M, n·D)
+        across = poses.across[rows].mul_(of_frame.sqrt()).transpose(0, 1).flatten(1)  # (B + 3M, n·D)
         curvature[r] -= across @ across.T
-        gradient[r] -= across @ poses.gradient[rows].flatten()
-    curvature, gradient = frame_weight * curvature.to(precision), frame_weight * gradient.to(precision)
+        gradient[r] -= across @ poses.gradient[rows].mul_(of_frame.sqrt()).flatten()
+    curvature, gradient = curvature.to(precision), gradient.to(precision)
 
     # the offsets of the trials, eliminated
     prior_precision = torch.block_diag(*precision)

@@ -83,12 +83,15 @@ class CalibrationErrors:
         return replace(self, covariance=covariance, parameters=self.parameters[rows], noise=self.noise[markers])
 
 
-def calibration_errors(problem: CalibrationProblem, calibrated: ShapeCalibration) -> list[CalibrationErrors]:
+def calibration_errors(
+    problem: CalibrationProblem, calibrated: ShapeCalibration, observed_places: Sequence[int] = ()
+) -> list[CalibrationErrors]:
     """Return the errors of the shape, the offsets and the mean posture of each of the R trials.
 
-    They are those of a calibration of the shape and all offsets, also if only some places were solved.
+    They are those of a calibration of the shape and all offsets, also if only some places were solved. The prior of
+    the offsets of some markers is centred on ``observed_places``.
     """
-    places, problem = problem.places, replace(problem, places=None)
+    problem = replace(problem, places=None)
     precision = problem.precision
     subject, pose_equations = calibrated.linearization
     equations = subject_normal_equations(problem, subject, pose_equations, calibrated.marker_offsets, 0.0)
@@ -104,18 +107,19 @@ def calibration_errors(problem: CalibrationProblem, calibrated: ShapeCalibration
     # gradient (N, D, 3J) that a posture with the variance of the prior causes
     posture_root = (problem.scales.calibration_pose_prior**0.5 * posture_prior_root(by_prior, axes)).to(response)
     pulled = posture_root.mT @ response  # (N, 3J, B + 3M)
+    frame_weight = problem.frame_weight.to(pulled)[:, None, None]
     rows_of = [problem.trial_index == r for r in range(problem.num_trials)]
     # (R, B + 3M, B + 3M) covariance of the gradient that the frames of each trial cause in shape and own offsets
-    from_prior = torch.stack([each.T @ each for each in (pulled[rows].flatten(0, 1) for rows in rows_of)]).to(precision)
-    from_prior *= problem.frame_weight / problem.scales.calibration_pose_prior
+    weighted = frame_weight.sqrt() * pulled
+    from_prior = torch.stack([each.T @ each for each in (weighted[rows].flatten(0, 1) for rows in rows_of)])
+    from_prior = from_prior.to(precision) / problem.scales.calibration_pose_prior
     by_frames = from_prior + noise * (equations.trial_curvature - from_prior)
     by_offset_prior = torch.block_diag(*precision)
     others = propagate_covariance(equations, by_frames, shape)
     components = offset_components(problem.reduced_body, problem.kinds)
     factors = offset_variance_factors(equations, calibrated, others, precision, components)
     free = torch.ones_like(by_offset_prior[0])
-    if places is not None:  # the prior of these offsets is centred on the observed places
-        free.view(-1, 3)[places] = 0.0
+    free.view(-1, 3)[list(observed_places)] = 0.0
     excess = sum(
         ((f - 1) * part for f, part in zip(factors, components, strict=True)), torch.zeros_like(by_offset_prior)
     )
@@ -124,7 +128,7 @@ def calibration_errors(problem: CalibrationProblem, calibrated: ShapeCalibration
     # the motion about the mean posture instead of all postures
     less = problem.scales.calibration_pose_prior * MOTION_VARIANCE - 1
     given_posture = covariance + less * propagate_frames(equations, from_prior)
-    pull = [-problem.frame_weight * pulled[rows].sum(dim=0).mT.to(precision) for rows in rows_of]
+    pull = [-(frame_weight * pulled)[rows].sum(dim=0).mT.to(precision) for rows in rows_of]
     followed = propagate_gradient(equations, torch.stack(pull))  # (R, B + 3M, D)
     drawn = inverse @ posture_root  # (N, D, 3J)
     of_markers = marker_variance_factors(pose_equations, leverage, problem.observation.visible, subject, noise)

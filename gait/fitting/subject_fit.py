@@ -61,6 +61,9 @@ CALIBRATION_FRAMES = 36
 """Number of frames, over all trials of a subject, from which shape and marker offsets are solved."""
 INITIAL_OFFSET_SPREAD_M = 0.05
 """Spread of a trial's marker offsets around the subject's in the first solve; large, to reveal reattached markers."""
+MIN_VISIBLE_FRACTION = 2 / 3
+"""A technical marker that is visible in a smaller fraction of these frames may never be so together with the markers of
+anatomical landmarks that would show its place: it is solved again, together with those of unknown names."""
 GROWTH_THRESHOLD = 0.04
 """Trials in which the subject's size differs by more than this fraction have separate shapes."""
 
@@ -428,6 +431,7 @@ def _calibrate_group(
 ) -> tuple[ShapeCalibration, list[CalibrationErrors]]:
     """Solve shape and marker offsets of a group of trials; return them and the errors in each trial."""
     precision = offset_precision(reduced_body, layout.kinds, scales)
+    observed = [m for m, label in enumerate(layout.labels) if label in layout.solved]
     trial_index = torch.as_tensor(
         np.repeat(np.arange(len(frames)), [len(f.visible) for f in frames]), device=reduced_body.marker_template.device
     )
@@ -447,12 +451,13 @@ def _calibrate_group(
             separate = calibrate(replace(problem, scales=uncoupled), betas, pose, tolerance=1e-2, damping=1e-3)
             betas, pose, offsets = separate.betas, separate.pose, separate.marker_offsets
             linearization = separate.linearization
-        elif layout.solved:  # the known markers decide on the shape, the others follow
-            solved = [m for m, label in enumerate(layout.labels) if label in layout.solved]
-            problem = replace(problem, places=torch.tensor(solved, device=betas.device))
+        elif layout.solved:  # the markers of known places decide on the shape, the others follow
+            rare = problem.observation.visible.double().mean(dim=0) < MIN_VISIBLE_FRACTION
+            followers = [m in observed or (kind == "technical" and rare[m]) for m, kind in enumerate(layout.kinds)]
+            problem = replace(problem, places=torch.tensor(followers, device=betas.device).nonzero()[:, 0])
         # couples the offsets that turned out to agree
         coupled = calibrate(problem, betas, pose, start=offsets, linearization=linearization)
-        return coupled, calibration_errors(problem, coupled)
+        return coupled, calibration_errors(problem, coupled, observed)
     except torch.linalg.LinAlgError as error:
         message = f"{path}: the markers do not determine a body ({error}); are positions and labels right?"
         raise GaitError(message) from error

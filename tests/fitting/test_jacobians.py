@@ -388,7 +388,7 @@ def calibration_case(request, tmp_path):
     return body, subject, pose, trial_index, offsets, prior_of(body, subject)
 
 
-def dense_step(subject, equations, offsets, trial_index, precision, frame_weight, floor=1e-6):
+def dense_step(subject, equations, offsets, trial_index, precision, frame_weights, floor=1e-6):
     """Return the undamped step of all parameters: poses, trials' offsets, shape, the subject's offsets."""
     N, M = equations.weight.shape
     D, B, R = equations.gradient.shape[1], subject.reduced_body.num_betas, len(offsets.trials)
@@ -397,6 +397,7 @@ def dense_step(subject, equations, offsets, trial_index, precision, frame_weight
     H_, g = np.zeros((size, size)), np.zeros(size)
     by_shape = shape_jacobian(subject, equations.kinematics).numpy()
     for n in range(N):
+        frame_weight = float(frame_weights[n])
         own_pose = slice(n * D, n * D + D)
         priors = equations.curvature[n].numpy().copy()  # the part that does not come from the markers
         for m in range(M):
@@ -454,7 +455,7 @@ def test_calibration_step_is_that_of_the_dense_system(calibration_case):
     problem = calibration_problem(subject, trial_index, prior, observation, kinds, 0.4)
     precision = problem.precision
     shape_step, offset_step, pose_step = _calibration_step(problem, subject, equations, offsets, 0.0, torch.float64)
-    betas, common, own, poses, _ = dense_step(subject, equations, offsets, trial_index, precision, 0.4)
+    betas, common, own, poses, _ = dense_step(subject, equations, offsets, trial_index, precision, problem.frame_weight)
     np.testing.assert_allclose(shape_step, betas, rtol=1e-5, atol=1e-8)
     np.testing.assert_allclose(offset_step.subject, common, rtol=1e-5, atol=1e-8)
     np.testing.assert_allclose(offset_step.trials, own, rtol=1e-5, atol=1e-8)
@@ -463,12 +464,27 @@ def test_calibration_step_is_that_of_the_dense_system(calibration_case):
     np.testing.assert_allclose(fast, betas, atol=1e-3 * np.abs(betas).max())
 
 
+def test_frames_with_rarely_visible_markers_weigh_more(calibration_case):
+    _, subject, pose, trial_index, _, prior = calibration_case
+    observation = observe(subject, pose, hidden_fraction=0.0)
+
+    def weights(visible, worth):
+        observed = replace(observation, visible=visible)
+        return calibration_problem(subject, trial_index, prior, observed, ("anatomical",) * 7, worth).frame_weight
+
+    np.testing.assert_allclose(weights(observation.visible, 0.4), 0.4)
+    visible = observation.visible.clone()
+    visible[[1, 2], 3] = False  # of the three frames of trial 1, frame 4 alone shows marker 3
+    np.testing.assert_allclose(weights(visible, 0.4), 0.4 * np.array([1, 1, 1, 1, (6 + 3) / 7]))
+    np.testing.assert_allclose(weights(visible, 0.9), [0.9, 0.9, 0.9, 0.9, 1.0])
+
+
 def test_damped_calibration_step_decreases_cost(calibration_case):
     _, subject, pose, trial_index, offsets, prior = calibration_case
     observation = observe(subject, pose)
     equations = normal_equations(subject, pose, observation, prior, SCALES)
     problem = calibration_problem(subject, trial_index, prior, observation, ("anatomical",) * 7, 0.4)
-    gradient = dense_step(subject, equations, offsets, trial_index, problem.precision, 0.4)[-1]
+    gradient = dense_step(subject, equations, offsets, trial_index, problem.precision, problem.frame_weight)[-1]
     lengths = []
     for damping in (0.0, 0.01, 1.0, 100.0):
         shape_step, offset_step, pose_step = _calibration_step(problem, subject, equations, offsets, damping)
