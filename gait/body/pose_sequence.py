@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 
 from gait.body.rotation_error import RotationError
@@ -70,7 +71,8 @@ class PoseSequence:
             axis_angle = self.poses[:, : 3 * NUM_BODY_JOINTS].reshape(-1, NUM_BODY_JOINTS, 3)
         if axis_angle is None:
             return None
-        return axis_angle_matrices(axis_angle.astype(np.float64))
+        rotations = scipy.spatial.transform.Rotation.from_rotvec(axis_angle.reshape(-1, 3).astype(np.float64))
+        return rotations.as_matrix().reshape(-1, NUM_BODY_JOINTS, 3, 3)
 
     @cached_property
     def world_rotations(self) -> NDArray[np.float64] | None:
@@ -95,17 +97,3 @@ class PoseSequence:
         joint = int(self.anatomy.moves_with[self.anatomy.landmarks.index(name)])
         arm = self.anatomy.position_m(name, fitted=fitted) - self.anatomy.joints_m[joint]
         return self.joints_m[:, joint] + rotations[:, joint] @ arm
-
-
-def axis_angle_matrices(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the rotation matrices (..., 3, 3) of axis-angle vectors (..., 3), by Rodrigues' formula, without torch.
-
-    With the angle θ and the vector v: cos θ·I + sin θ/θ·[v]× + (1 − cos θ)/θ²·v·vᵀ.
-    """
-    angle = np.linalg.norm(vectors, axis=-1)[..., None, None]
-    half = np.sinc(angle / (2 * np.pi))  # sin(θ/2)/(θ/2)
-    x, y, z = np.moveaxis(vectors, -1, 0)
-    zero = np.zeros_like(x)
-    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*vectors.shape, 3)
-    outer = vectors[..., :, None] * vectors[..., None, :]
-    return np.asarray(np.cos(angle) * np.eye(3) + np.sinc(angle / np.pi) * cross + 0.5 * half**2 * outer)

@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import binary_closing, binary_opening
 from torch import Tensor
 
 from gait.body.skeleton import NUM_BODY_JOINTS
-from gait.filters import close_gaps, remove_short_runs
 from gait.fitting.frame_batches import FrameBatches
 from gait.fitting.joint_parametrization import Pose
 from gait.fitting.marker_kinematics import (
@@ -182,8 +182,9 @@ def steady_visibility(visible: NDArray[np.bool_], rate_hz: float) -> NDArray[np.
     Short gaps are closed, then short appearances removed: the frames between flickers count as those without them.
     """
     length = max(1, round(MIN_CHANGE_S * rate_hz))
+    shape = np.ones((length, 1), dtype=bool)
     padded = np.pad(visible, ((length, length), (0, 0)), mode="edge")
-    return remove_short_runs(close_gaps(padded, length), length)[length:-length]
+    return binary_opening(binary_closing(padded, shape), shape)[length:-length]
 
 
 def sample_frames(visible: NDArray[np.bool_], rate_hz: float) -> NDArray[np.int64]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.fft import irfft, next_fast_len, rfft
 
 from gait.arrays import Vector, true_runs
 from gait.body.anatomy import Anatomy
@@ -205,19 +205,14 @@ def residual_correlation(residual_m: NDArray[np.floating], rate_hz: float) -> ND
     values = np.where(seen[..., None], values, np.float32(0))
     mean_square = (values**2).sum(axis=0) / seen.sum(axis=0).clip(1)[:, None]
     values = np.asarray(values / np.sqrt(mean_square).clip(1e-9), dtype=np.float32)
-    length = _fast_length(T + lags)
+    length = next_fast_len(T + lags, real=True)
 
     def correlate(series: NDArray[np.floating]) -> NDArray[np.floating]:
         """Return Σ over all series of the products of values 0, 1, … frames apart."""
-        spectrum = np.fft.rfft(series, length, axis=0)
-        return np.fft.irfft((spectrum.real**2 + spectrum.imag**2).sum(axis=1), length)[:lags]
+        spectrum = rfft(series, length, axis=0)
+        return irfft((spectrum.real**2 + spectrum.imag**2).sum(axis=1), length)[:lags]
 
     pairs = 3 * correlate(seen.astype(np.float32))
     correlation = correlate(np.reshape(values, (T, -1))) / pairs.clip(0.5)
     correlation[pairs < 0.5] = 0
     return np.asarray((correlation / max(correlation[0], 1e-9)).clip(-1, 1), dtype=np.float32)
-
-
-def _fast_length(at_least: int) -> int:
-    """Return the next length of which a Fourier transform is fast, as its only prime factors are 2, 3 and 5."""
-    return next(n for n in itertools.count(at_least) if 60 ** n.bit_length() % n == 0)

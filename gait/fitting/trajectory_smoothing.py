@@ -11,10 +11,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
 from scipy.linalg import solveh_banded
 from torch import Tensor
 
-from gait.cubic_spline import CubicSpline
 from gait.fitting.joint_parametrization import ConstrainedJoints, Pose
 from gait.fitting.objective_terms import SoftPoseTarget
 from gait.fitting.residual_scales import ResidualScales
@@ -95,7 +95,7 @@ def interpolate_poses(pose: Pose, frames: NDArray[np.int64], total: int, hinges:
     interpolated = (1 - t) * values[left] + t * values[right]
     near = span < 2 * np.median(np.diff(frames)) if T > 3 else np.zeros(total, dtype=bool)
     if near.any():
-        interpolated[near] = CubicSpline(frames, values, "natural")(at[near])
+        interpolated[near] = CubicSpline(frames, values, bc_type="natural")(at[near])
     return _pose_of_columns(interpolated, pose, hinges)
 
 

@@ -23,13 +23,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 
 from gait.arrays import Vector
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import Joint
-from gait.cubic_spline import CubicSpline
-from gait.filters import gaussian_smooth, moving_average
 
 FrameIndices = NDArray[np.int64]
 
@@ -146,7 +145,7 @@ def progression_directions(joints_m: NDArray[np.floating], rate_hz: float) -> Ve
     span = min(round(_HEADING_S * rate_hz), T - 1)
     to_left = joints[:, Joint.LEFT_HIP] - joints[:, Joint.RIGHT_HIP]
     to_left = to_left + joints[:, Joint.LEFT_SHOULDER] - joints[:, Joint.RIGHT_SHOULDER]
-    facing = _normalize(moving_average(np.cross(to_left, _UP), max(span, 1)))
+    facing = _normalize(scipy.ndimage.uniform_filter1d(np.cross(to_left, _UP), max(span, 1), axis=0, mode="nearest"))
     if span < 1:
         return facing
     begin = np.clip(np.arange(T) - span // 2, 0, T - 1 - span)
@@ -241,12 +240,12 @@ def _foot_motion(joints: Vector, forward: Vector, sole: Vector, side: str, rate_
     fine_hz = rate_hz * per_frame
 
     def smooth(values: Vector) -> Vector:
-        return gaussian_smooth(values, _SMOOTHING_S * fine_hz)
+        return np.asarray(scipy.ndimage.gaussian_filter1d(values, _SMOOTHING_S * fine_hz, axis=0, mode="nearest"))
 
-    path, ahead = CubicSpline(frames, sole), CubicSpline(frames, forward)(times)
+    path, ahead = scipy.interpolate.CubicSpline(frames, sole), scipy.interpolate.CubicSpline(frames, forward)(times)
     velocity = smooth(path(times, 1)) * rate_hz
     ankle, ball = (joints[:, Joint[f"{side.upper()}_{name}"]] for name in ("ANKLE", "FOOT"))
-    foot = CubicSpline(frames, ball - ankle)(times)
+    foot = scipy.interpolate.CubicSpline(frames, ball - ankle)(times)
     pitch = np.unwrap(np.arctan2(foot[:, 1], (foot * ahead).sum(axis=1)))
     return _FootMotion(
         per_frame=per_frame,

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
+import scipy
 
 from gait.arrays import Vector
 from gait.body.open_body import shipped_data_folder
-from gait.cubic_spline import CubicSpline
 from gait.errors import GaitError
 from gait.kinematics.joint_angles import ANGLES
 
@@ -227,7 +227,7 @@ def read_gdi_reference(norm: str | Path = "gdi2008") -> GdiReference:
 
 def resample_cycle(percent: Vector, values: Vector) -> Vector:
     """Interpolate values (N,) at percents (N,) of the cycle, 0 to 100, to 101 points by a cubic spline."""
-    return CubicSpline(percent, values)(np.linspace(0, 100, CYCLE_POINTS))
+    return np.asarray(scipy.interpolate.CubicSpline(percent, values)(np.linspace(0, 100, CYCLE_POINTS)), np.float64)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -9,7 +9,6 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from gait.cubic_spline import CubicSpline
 from gait.errors import GaitError
 
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -46,8 +45,8 @@ def resample(joints_m: NDArray[np.float32], rate_hz: float, to_hz: float) -> NDA
         low_pass = scipy.signal.butter(4, 0.4 * to_hz, fs=rate_hz, output="sos")
         # Each end is padded by five output samples (two periods at the cut-off), so that the filter settles.
         samples = scipy.signal.sosfiltfilt(low_pass, samples, axis=0, padlen=min(T - 1, round(5 * rate_hz / to_hz)))
-    spline = CubicSpline(np.arange(T), samples)
-    return spline(_times(T, rate_hz, to_hz)).astype(np.float32)
+    spline = scipy.interpolate.CubicSpline(np.arange(T), samples, axis=0)
+    return np.asarray(spline(_times(T, rate_hz, to_hz)), dtype=np.float32)
 
 
 def resample_nearest(values: NDArray[Scalar], rate_hz: float, to_hz: float) -> NDArray[Scalar]:
@@ -72,4 +71,4 @@ def sample_at(values: NDArray[np.floating], times: NDArray[np.float64]) -> NDArr
     if len(times) == len(values) and np.array_equal(times, np.arange(len(values))):
         return values
     samples = np.asarray(values, dtype=np.float64)
-    return CubicSpline(np.arange(len(values)), samples)(times)
+    return np.asarray(scipy.interpolate.CubicSpline(np.arange(len(values)), samples, axis=0)(times))

@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import median_filter
 
 from gait.arrays import Vector
-from gait.filters import moving_median
 
 DISPLACED_M = 0.020
 """A marker farther than this from its usual position is displaced. The position predicted without the marker is
@@ -83,7 +83,7 @@ def find_displacements(
         rows = a + np.flatnonzero(visible[a:b])
         if not len(rows):
             continue
-        smooth = moving_median(distance[rows], min(5, len(rows)))
+        smooth = median_filter(distance[rows], size=min(5, len(rows)), mode="nearest")
         over = smooth > limit
         if len(rows) < 0.1 * rate_hz:
             over[:] = np.median(distance[rows]) > limit
