@@ -160,6 +160,7 @@ NETWORK = Network(
     defaults={"batch_size": 64, "window_length": 128, "epochs": 75, "learning_rate": 1e-5},
     recommended={
         **RECOMMENDED,
+        "specificity": 0.95,
         "offset": 0.15,
         "ensemble": 3,
         "epochs": 80,
