@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.arrays import Vector, cross
+from gait.arrays import Vector
 from gait.body.marker_layout import MarkerLayout
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint
@@ -112,7 +112,7 @@ def anatomy_shapedirs(body: Body) -> tuple[NDArray[np.float32], NDArray[np.float
 
 def _marker_centres(layout: MarkerLayout, corners: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return marker centres (..., M, 3) above the triangles with these corners (..., M, 3, 3)."""
-    normal = cross(corners[..., 1, :] - corners[..., 0, :], corners[..., 2, :] - corners[..., 0, :])
+    normal = np.cross(corners[..., 1, :] - corners[..., 0, :], corners[..., 2, :] - corners[..., 0, :])
     normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
     height = layout.height_above_skin_m[:, None]
     return np.asarray(np.einsum("mk,...mkc->...mc", layout.barycentric, corners) + height * normal)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.arrays import Vector, cross
+from gait.arrays import Vector
 from gait.body.marker_layout import MarkerLayout
 from gait.body.skeleton import NUM_BODY_JOINTS, Joint, joint_indices
 from gait.errors import GaitError
@@ -230,15 +230,15 @@ def _cast_ray(rule: _Rule, rest: _RestBody) -> tuple[int, Vector]:
     direction = rule.direction / np.linalg.norm(rule.direction)
     near = patch.near_line(rule.origin, direction)
     a, e1, e2 = patch.corner[near], patch.edge1[near], patch.edge2[near]
-    p = cross(direction, e2)
+    p = np.cross(direction, e2)
     det = (e1 * p).sum(axis=1)
     det = np.where(np.abs(det) < 1e-14, 1e-14, det)
     s = rule.origin - a
     u = (s * p).sum(axis=1) / det
-    q = cross(s, e1)
+    q = np.cross(s, e1)
     v = (q @ direction) / det
     distance = (e2 * q).sum(axis=1) / det
-    outward = cross(e1, e2) @ direction > 0
+    outward = np.cross(e1, e2) @ direction > 0
     hit = (u >= -1e-9) & (v >= -1e-9) & (u + v <= 1 + 1e-9) & (distance > 1e-4) & outward
     if not hit.any():
         joints = ", ".join(rule.skin_of)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gait.arrays import Vector, cross
+from gait.arrays import Vector
 from gait.body.body import Body
 from gait.body.marker_layout import MarkerLayout
 from gait.body.segments import segment_name
@@ -311,7 +311,7 @@ class _RestSkin:
         distance = np.linalg.norm(point - on_skin, axis=1)
         best = int(distance.argmin())
         a, b, c = self.corners[near[best]]
-        normal = cross(b - a, c - a)
+        normal = np.cross(b - a, c - a)
         height = float((point - on_skin[best]) @ normal / np.linalg.norm(normal))
         return _SkinPoint(int(near[best]), barycentric[best], height, float(distance[best]))
 
@@ -329,10 +329,10 @@ def nearest_barycentric(point: Vector, triangles: Vector) -> Vector:
         weights = np.zeros((len(triangles), 3))
         weights[:, first], weights[:, second] = 1 - t, t
         candidates.append(weights)
-    normal = cross(b - a, c - a)
+    normal = np.cross(b - a, c - a)
     square = (normal**2).sum(axis=1).clip(1e-24)
-    u = (cross(c - b, point - b) * normal).sum(axis=1) / square
-    v = (cross(a - c, point - c) * normal).sum(axis=1) / square
+    u = (np.cross(c - b, point - b) * normal).sum(axis=1) / square
+    v = (np.cross(a - c, point - c) * normal).sum(axis=1) / square
     inside = (u >= 0) & (v >= 0) & (u + v <= 1)
     plane = np.where(inside[:, None], np.stack([u, v, 1 - u - v], axis=1), candidates[0])
     options = np.stack([*candidates, plane])  # (4, F, 3)

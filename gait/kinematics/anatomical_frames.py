@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.arrays import Vector, cross
+from gait.arrays import Vector
 from gait.body.skeleton import Joint
 from gait.kinematics.gait_events import SIDES
 
@@ -172,7 +172,7 @@ def _axes(order: str, primary: Vector, secondary: Vector) -> Vector:
     primary, secondary = np.broadcast_arrays(primary, secondary)
     out = np.zeros((*primary.shape, 3))
     out[..., first] = primary / np.linalg.norm(primary, axis=-1, keepdims=True)
-    across = sign * cross(out[..., first], secondary)
+    across = sign * np.cross(out[..., first], secondary)
     out[..., third] = across / np.linalg.norm(across, axis=-1, keepdims=True)
-    out[..., second] = sign * cross(out[..., third], out[..., first])
+    out[..., second] = sign * np.cross(out[..., third], out[..., first])
     return out

@@ -18,7 +18,6 @@ from gait.explaining.evidence.motion_windows import MotionWindows
 
 MAX_DEG = 45.0
 _GRID_DEG = (2.0, 5.0, 10.0, 20.0, 30.0, MAX_DEG)
-_BATCH = 256
 
 
 def find_blind_spots(
