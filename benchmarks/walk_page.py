@@ -70,6 +70,7 @@ _FAINT, _STRONG = 4, 14  # differences from the background, 0..255
 _MARGIN_PX = 8  # of the picture of the body in a page, whose corners are round
 _PICTURE = "document.getElementById('picture').toDataURL()"
 _SETTLED = "#picture:not([hidden])"  # the picture is complete
+_HIDE = "document.getElementById('picture').hidden = true;"  # with a change: it shows again once that is drawn
 _SAME_SIZE = """
   Object.assign(document.getElementById("view").style, { flex: "none", width: "550px", height: "500px" });
   document.getElementById("floor-layer").click();
@@ -226,8 +227,7 @@ def _compare_with_window(browser: Browser, file: Path, state: ViewerState, args:
             page.wait_for_selector(f"#body[data-frame='{frame}']")
             page.wait_for_selector(_SETTLED)
             floor = _image(page.evaluate(_PICTURE))
-            page.uncheck("#floor-layer")
-            page.wait_for_selector("#picture", state="hidden")
+            page.evaluate(_HIDE + "document.getElementById('floor-layer').click();")
             page.wait_for_selector(_SETTLED)
             plain = _image(page.evaluate(_PICTURE))
         height, width = plain.shape[:2]
@@ -289,14 +289,12 @@ def _compare_with_webkit(
             address = f"#t={seconds:.2f}"
             with _opened(browser, file, address) as (page, _):
                 page.wait_for_selector(_SETTLED)
-                page.evaluate(_SAME_SIZE + "0")
-                page.wait_for_selector("#picture", state="hidden")
+                page.evaluate(_HIDE + _SAME_SIZE + "0")
                 page.wait_for_selector(_SETTLED)
                 theirs = _image(page.evaluate(_PICTURE))
             webkit.open(file.as_uri() + address)
             webkit.wait_for(settled)
-            webkit.run(_SAME_SIZE)
-            webkit.wait_for(f"!{settled}")
+            webkit.run(_HIDE + _SAME_SIZE)
             webkit.wait_for(settled)
             own = _image(webkit.run(f"return {_PICTURE}"))
             rows.append({"address": address, **_differences(own, theirs)})
