@@ -62,7 +62,8 @@ def evidence(*findings: Finding, **changes: Any) -> Evidence:
     """Return the evidence of a patient called sick; of one finding on the knee unless others are given."""
     fields: dict[str, Any] = {
         "subject": "sick/P02", "trial": "walk1", "method": "integrated_gradients", "logit": 2.6, "probability": 0.93,
-        "norm": "Controls", "dimensionless_speed": 0.41, "speed_logit": 0.8, "findings": findings or (finding(),),
+        "norm": "Controls", "dimensionless_speed": 0.41, "speed_logit": 0.8, "speed_variance": 0.31,
+        "label_variance": 0.62, "findings": findings or (finding(),),
         "faithfulness": TrialFaithfulness(5.2, 0.62, 0.11, 0.14),
         "concepts": (
             Concept("knee_swing_left", "Left knee in swing", 1.2, 0.9, 1.5, True),

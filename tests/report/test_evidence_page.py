@@ -20,7 +20,7 @@ from gait.report.evidence.concept_chart import concept_chart
 from gait.report.evidence.curves import WalkCurves, chart_name, evidence_charts, scale_of
 from gait.report.evidence.moments import Moment, _frames
 from gait.report.evidence.page import EvidenceContent, evidence_page
-from gait.report.evidence.sentences import faithfulness_sentence
+from gait.report.evidence.sentences import faithfulness_sentence, speed_sentence
 from gait.report.gait.svg_chart import _LEFT, _RIGHT, NormBand
 from gait.viewing.colours import DivergingScale
 from gait.viewing.png import png_bytes
@@ -169,10 +169,18 @@ def test_pages_without_parts_do_not_mention_them() -> None:
     found = page(replace(bare, findings=()), charts=())
     assert "There is no finding" in found.text
     assert "Nothing was measured of whether the network uses" in found.text
-    for absent in ("What would change", "Evidence by clinical feature", "Curves", "The body at", "speed alone"):
+    for absent in ("What would change", "Evidence by clinical feature", "Curves", "The body at", "The cohort's output"):
         assert absent not in found.text
     escaped = evidence_page(EvidenceContent(replace(bare, subject="sick/P<b>"), "MLP", "LRP", 100.0))
     assert "P<b>" not in escaped
+
+
+def test_speed_is_stated_with_how_far_it_predicts() -> None:
+    stated = speed_sentence(evidence())
+    assert "at this speed (0.41, dimensionless) is +0.80 (class sick), that of this walk +2.60." in stated
+    assert stated.endswith("speed explains 31 % of the output's variance, the label 62 %.")
+    assert "explains 0 %" in speed_sentence(evidence(speed_variance=-0.2))
+    assert "explains" not in speed_sentence(evidence(speed_variance=float("nan")))
 
 
 def test_concept_bars_have_the_side_of_their_sign() -> None:

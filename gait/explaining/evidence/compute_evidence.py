@@ -150,6 +150,8 @@ def evidence_of(
         norm=controls.title,
         dimensionless_speed=speed,
         speed_logit=math.nan if by_speed is None or math.isnan(speed) else by_speed.at(speed),
+        speed_variance=math.nan if by_speed is None else by_speed.variance_explained,
+        label_variance=math.nan if by_speed is None else by_speed.variance_explained_by_label,
         findings=find_findings(explained),
         faithfulness=measure_trial_faithfulness(explained.trained, walk.trial, speed, controls, method, options.rule),
         concepts=find_concepts(

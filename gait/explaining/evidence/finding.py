@@ -142,3 +142,6 @@ class Evidence:
     concepts: tuple[Concept, ...] = ()
     counterfactual: Counterfactual | None = None  # None if it was not sought
     notes: tuple[str, ...] = ()  # one sentence each, on what is missing or limits the evidence
+    # what of the variance of the cohort's logits speed and label explain, each person left out (R²); NaN if unknown
+    speed_variance: float = math.nan
+    label_variance: float = math.nan

@@ -148,15 +148,20 @@ def counterfactual_sentences(evidence: Evidence) -> tuple[str, ...]:
 
 
 def speed_sentence(evidence: Evidence) -> str:
-    """Return what walking speed alone predicts of the logit, and what the motions add; "" if it is unknown."""
+    """Return the cohort's logit at this walking speed beside the trial's, and how far speed predicts; "" if unknown."""
     if not math.isfinite(evidence.speed_logit):
         return ""
-    logit, by_speed = round(evidence.logit, 2), round(evidence.speed_logit, 2)
-    towards = "sick" if by_speed > 0 else "healthy"
+    own, by_speed = (format_number(value, 2, signed=True) for value in (evidence.logit, evidence.speed_logit))
+    sentence = (
+        f"The cohort's output (logit) at this speed ({format_number(evidence.dimensionless_speed, 2)}, dimensionless) "
+        f"is {by_speed} (class {'sick' if evidence.speed_logit > 0 else 'healthy'}), that of this walk {own}."
+    )
+    speed, label = (max(value, 0) for value in (evidence.speed_variance, evidence.label_variance))
+    if not math.isfinite(speed + label):
+        return sentence
     return (
-        f"Walking speed alone ({format_number(evidence.dimensionless_speed, 2)}, dimensionless) would give the output "
-        f"(logit) {format_number(by_speed, 2, signed=True)} (class {towards}); the motions add "
-        f"{format_number(logit - by_speed, 2, signed=True)}, to {format_number(logit, 2, signed=True)}."
+        f"{sentence} Of persons left out, speed explains {format_percent(speed)} of the output's variance, "
+        f"the label {format_percent(label)}."
     )
 
 
