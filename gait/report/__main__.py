@@ -26,9 +26,10 @@ COHORT_PAGE = "cohort.html"
 class Arguments(RunSettings):
     """The command line: the settings of the run report, and those of the gait pages."""
 
-    norms: tuple[str, ...] = argument(
-        (), "norms beside the curves: names in data/norms, CSV files, or a folder of fitted controls", metavar="NORM"
-    )
+    norms: tuple[str, ...] | None = argument(
+        None, "norms beside the curves: names in data/norms, CSV files, or a folder of fitted controls; without it the "
+        "controls among the poses, if they are at least ten", nargs="*", metavar="NORM",
+    )  # fmt: skip
     compare: tuple[str, ...] = argument(
         (), "two groups (healthy sick), subjects (P02 P02_post), or trials of subjects ('P02/pre*' 'P02/post*')",
         nargs=2, metavar="SAMPLE",

@@ -39,7 +39,7 @@ from gait.report.gait.comparison_page import comparison_page, comparison_rows
 from gait.report.gait.curve_grid import AXES, LOWER_BODY, UPPER_BODY
 from gait.report.gait.measured_subject import MeasuredSubject, measure_subject
 from gait.report.gait.norm_section import describe_band
-from gait.report.gait.norm_set import NormResults, NormSet
+from gait.report.gait.norm_set import NormResults, NormSet, default_norms
 from gait.report.gait.numbers import format_number, format_value
 from gait.report.gait.subject_page import subject_page
 from gait.report.gait.svg_chart import CurveAxis, DrawnCurve, NormBand, curve_chart
@@ -534,6 +534,14 @@ def test_own_controls_are_a_norm_with_a_band_for_whole_curves(poses: Path, contr
     assert "This subject is one of these controls" in words
     assert re.search(r"95 % of persons like the controls, at their own pace, have an overall GPS from \d", words)
     assert re.search(rf"Cadence, steps/min \S+( ± \S+)? \S+( ± \S+)? \d, \d \S+ % \d+ ± \d+ \({NUM_CONTROLS}\)", words)
+
+
+def test_controls_among_the_poses_are_the_norm_if_they_are_enough(controls: Path, poses: Path, tmp_path: Path) -> None:
+    assert default_norms(controls) == (str(controls),)
+    assert default_norms(poses) == ()
+    without_labels = tmp_path / "persons"
+    shutil.copytree(controls / "healthy", without_labels)
+    assert default_norms(without_labels) == ()
 
 
 def test_too_few_controls_are_refused(poses: Path, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from gait.report.gait.norm_set import (
     NormSet,
     compare_subject,
     control_of,
+    default_norms,
     find_controls,
     read_norm_set,
 )
@@ -47,7 +48,8 @@ class GaitPageSettings:
     poses: Path
     export: Path
     cohort_page: str = "index.html"  # name of the page of the cohort
-    norms: tuple[str, ...] = ()  # names or files of norms, or one folder of fitted controls
+    # names or files of norms, or one folder of fitted controls; None: the controls among the poses, if they are enough
+    norms: tuple[str, ...] | None = None
     compare: tuple[str, ...] = ()  # two measurements or groups, as ``find_sample`` reads them
     workers: int | None = None  # subjects analysed at the same time; None: as many as there are cores
 
@@ -152,13 +154,20 @@ def build_gait_pages(settings: GaitPageSettings, progress: Callable[[str], None]
 
 def _read_norms(settings: GaitPageSettings, progress: Callable[[str], None]) -> NormSet:
     """Read the norms, and analyse the controls that they are of."""
-    tasks = [ControlTask(folder) for folder in find_controls(settings.norms)]
+    names = settings.norms if settings.norms is not None else default_norms(settings.poses)
+    tasks = [ControlTask(folder) for folder in find_controls(names)]
     results = dict(_results(tasks, settings.workers, progress))
     for line in results.values():
         if isinstance(line, str):
             progress(f"--norms: {line}")
     controls = [result for task in tasks if isinstance(result := results[task.name], Control)]
-    return read_norm_set(settings.norms, controls)
+    try:
+        return read_norm_set(names, controls)
+    except GaitError as error:
+        if settings.norms is not None:
+            raise
+        progress(f"no norm beside the curves: {error}")
+        return read_norm_set((), ())
 
 
 def _write_comparison(

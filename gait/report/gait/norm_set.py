@@ -18,7 +18,7 @@ from gait.kinematics.norm_comparison import NormComparison, compare_with_norm
 from gait.kinematics.norms import GdiReference, Norm, NormSource, ParameterNorm, read_gdi_reference, read_norm
 from gait.kinematics.scores import GaitProfile, gait_deviation_index
 from gait.kinematics.spatiotemporal import PARAMETERS
-from gait.kinematics.speed_norm import ControlCurves, SpeedNorm, fit_speed_norm
+from gait.kinematics.speed_norm import MIN_PERSONS, ControlCurves, SpeedNorm, fit_speed_norm
 from gait.motion.subject_trials import find_subject_folders
 from gait.motion.trial_paths import HEALTHY, SICK, parse_subject_id
 from gait.report.gait.measured_subject import MeasuredSubject
@@ -105,6 +105,14 @@ def find_controls(names: Sequence[str]) -> tuple[Path, ...]:
     if len({Path(name).resolve() for name in names if Path(name).is_dir()}) > 1:
         raise GaitError("--norms: name one folder of controls; put those of several folders into one.")
     return tuple(folders)
+
+
+def default_norms(poses: Path) -> tuple[str, ...]:
+    """Return the norms of a report that names none: the folder of poses if enough of its subjects are controls."""
+    subjects = find_subject_folders(poses)
+    is_control = [parse_subject_id(each / "trial").startswith(f"{HEALTHY}/") for each in subjects]
+    labelled = all(control or _is_patient(each) for control, each in zip(is_control, subjects, strict=True))
+    return (str(poses),) if labelled and sum(is_control) >= MIN_PERSONS else ()
 
 
 def control_of(subject: MeasuredSubject, folder: Path) -> Control:
