@@ -197,6 +197,11 @@ class StrideCurves:
         """Return the mean curve (101,); NaN at a percentage that no stride observes."""
         return finite_mean(self.used_curves(name, side))
 
+    def means(self) -> dict[tuple[str, str], Vector]:
+        """Return the mean curves (101,) by name and side; those that no stride observes are absent."""
+        means = {key: self.mean(*key) for key in self.curves}
+        return {key: mean for key, mean in means.items() if np.isfinite(mean).any()}
+
     def sd(self, name: str, side: str) -> Vector:
         """Return the standard deviation between strides (101,), with n - 1; NaN of fewer than two strides."""
         return finite_sd(self.used_curves(name, side))

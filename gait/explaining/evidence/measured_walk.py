@@ -44,9 +44,7 @@ class MeasuredWalk:
 
     def mean_curves(self) -> dict[tuple[str, str], Vector]:
         """Return the mean curves (101,) of the strides that count, degrees; those that none observes are absent."""
-        curves = self.analysis.curves
-        means = {key: curves.mean(*key) for key in curves.curves}
-        return {key: mean for key, mean in means.items() if np.isfinite(mean).any()}
+        return self.analysis.curves.means()
 
     def mean_errors(self) -> dict[tuple[str, str], Vector]:
         """Return the standard errors (101,) of the mean curves, degrees.

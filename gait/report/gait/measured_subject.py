@@ -7,13 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from gait.arrays import Vector
 from gait.errors import GaitError
 from gait.fitting.fit_report import FitReport
 from gait.kinematics.gait_events import SIDES
-from gait.kinematics.spatiotemporal import scale_factor
 from gait.kinematics.trial_analysis import SubjectAnalysis, TrialAnalysis, analyse_subject
 from gait.motion.subject_trials import find_trial_folders, read_fitted_trial
 from gait.motion.trial_paths import HEALTHY, REPORT_FILE, SICK, read_fit_report
@@ -53,15 +50,12 @@ class MeasuredSubject(GroupMember):
     @property
     def mean_curves(self) -> dict[tuple[str, str], Vector]:
         """Mean curves (101,) over strides by angle and side, degrees; those that no stride observes are absent."""
-        curves = self.analysis.curves
-        means = {key: curves.mean(*key) for key in curves.curves}
-        return {key: mean for key, mean in means.items() if np.isfinite(mean).any()}
+        return self.analysis.curves.means()
 
     @property
     def dimensionless_speed(self) -> float:
         """Mean walking speed over sqrt(gravity · leg length) (Hof 1996); NaN without a stride."""
-        parameters = self.analysis.parameters
-        return parameters.mean("walking_speed", "both") * scale_factor("m/s", parameters.leg_length_m)
+        return self.analysis.parameters.mean("walking_speed", "both", scaled=True)
 
     @property
     def residual_mean_mm(self) -> float:
