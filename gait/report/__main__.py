@@ -28,7 +28,7 @@ class Arguments(RunSettings):
 
     norms: tuple[str, ...] | None = argument(
         None, "norms beside the curves: names in data/norms, CSV files, or a folder of fitted controls; without it the "
-        "controls among the poses, if they are at least ten", nargs="*", metavar="NORM",
+        "controls among the poses, if they are at least ten, otherwise schwartz2008", nargs="*", metavar="NORM",
     )  # fmt: skip
     compare: tuple[str, ...] = argument(
         (), "two groups (healthy sick), subjects (P02 P02_post), or trials of subjects ('P02/pre*' 'P02/post*')",

@@ -538,10 +538,10 @@ def test_own_controls_are_a_norm_with_a_band_for_whole_curves(poses: Path, contr
 
 def test_controls_among_the_poses_are_the_norm_if_they_are_enough(controls: Path, poses: Path, tmp_path: Path) -> None:
     assert default_norms(controls) == (str(controls),)
-    assert default_norms(poses) == ()
+    assert default_norms(poses) == ("schwartz2008",)
     without_labels = tmp_path / "persons"
     shutil.copytree(controls / "healthy", without_labels)
-    assert default_norms(without_labels) == ()
+    assert default_norms(without_labels) == ("schwartz2008",)
 
 
 def test_too_few_controls_are_refused(poses: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from gait.errors import GaitError, error_message
 from gait.files.atomic_write import atomic_file
 from gait.kinematics.norms import read_gdi_reference
+from gait.kinematics.published_speed_change import PUBLISHED_BY_SPEED
 from gait.motion.subject_trials import find_subject_folders
 from gait.motion.trial_paths import parse_subject_id
 from gait.parallel.process_pool import ProcessPool, allocate_cores
@@ -48,7 +49,7 @@ class GaitPageSettings:
     poses: Path
     export: Path
     cohort_page: str = "index.html"  # name of the page of the cohort
-    # names or files of norms, or one folder of fitted controls; None: the controls among the poses, if they are enough
+    # names or files of norms, or one folder of fitted controls; None: ``default_norms``
     norms: tuple[str, ...] | None = None
     compare: tuple[str, ...] = ()  # two measurements or groups, as ``find_sample`` reads them
     workers: int | None = None  # subjects analysed at the same time; None: as many as there are cores
@@ -166,8 +167,8 @@ def _read_norms(settings: GaitPageSettings, progress: Callable[[str], None]) -> 
     except GaitError as error:
         if settings.norms is not None:
             raise
-        progress(f"no norm beside the curves: {error}")
-        return read_norm_set((), ())
+        progress(f"{error} The norm is {PUBLISHED_BY_SPEED}.")
+        return read_norm_set((PUBLISHED_BY_SPEED,), ())
 
 
 def _write_comparison(

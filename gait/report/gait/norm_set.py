@@ -16,6 +16,7 @@ from gait.kinematics.gait_events import SIDES
 from gait.kinematics.gdi_reference import fit_gdi_reference
 from gait.kinematics.norm_comparison import NormComparison, compare_with_norm
 from gait.kinematics.norms import GdiReference, Norm, NormSource, ParameterNorm, read_gdi_reference, read_norm
+from gait.kinematics.published_speed_change import PUBLISHED_BY_SPEED
 from gait.kinematics.scores import GaitProfile, gait_deviation_index
 from gait.kinematics.spatiotemporal import PARAMETERS
 from gait.kinematics.speed_norm import MIN_PERSONS, ControlCurves, SpeedNorm, fit_speed_norm
@@ -108,11 +109,14 @@ def find_controls(names: Sequence[str]) -> tuple[Path, ...]:
 
 
 def default_norms(poses: Path) -> tuple[str, ...]:
-    """Return the norms of a report that names none: the folder of poses if enough of its subjects are controls."""
+    """Return the norms of a report that names none: the folder of poses if enough of its subjects are controls.
+
+    Otherwise the published norm by speed.
+    """
     subjects = find_subject_folders(poses)
     is_control = [parse_subject_id(each / "trial").startswith(f"{HEALTHY}/") for each in subjects]
     labelled = all(control or _is_patient(each) for control, each in zip(is_control, subjects, strict=True))
-    return (str(poses),) if labelled and sum(is_control) >= MIN_PERSONS else ()
+    return (str(poses),) if labelled and sum(is_control) >= MIN_PERSONS else (PUBLISHED_BY_SPEED,)
 
 
 def control_of(subject: MeasuredSubject, folder: Path) -> Control:
