@@ -24,13 +24,13 @@ from scipy.spatial.transform import Rotation
 
 from gait.body.body import Body
 from gait.body.model_file import load_body
+from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import Joint
 from gait.cli.arguments import argument
+from gait.explaining.prepare_trial import prepare_trial
 from gait.explaining.trained_network import load_network
 from gait.kinematics.walking import Activity, find_activity
 from gait.learning.trainer import window_probabilities
-from gait.motion.dataset import AcquisitionInfo, Trial
-from gait.motion.windows import WindowDataset
 from gait.synthetic import SyntheticSubject, make_subject, make_trial
 from gait.synthetic.standing import START_S, add_standing
 
@@ -100,53 +100,49 @@ def dropped_frames(joints: Joints, random: np.random.Generator, rate_hz: float) 
     }
 
 
-def stands(body: Body, subjects: list[SyntheticSubject]) -> Iterator[tuple[Joints, Joints]]:
-    """Yield joints of each subject's walk, alone and between two stands."""
+def stands(body: Body, subjects: list[SyntheticSubject]) -> Iterator[tuple[PoseSequence, PoseSequence]]:
+    """Yield the poses of each subject's walk, alone and between two stands."""
     for subject in subjects:
         walk = make_trial(body, subject, seed=1)
-        yield tuple(t.ground_truth.joints_m for t in (walk, add_standing(walk, body, BEFORE_S, AFTER_S)))  # type: ignore[misc]
+        yield walk.ground_truth, add_standing(walk, body, BEFORE_S, AFTER_S).ground_truth
 
 
-def standing_found(both: list[tuple[Joints, Joints]]) -> dict[str, int]:
+def standing_found(both: list[tuple[PoseSequence, PoseSequence]]) -> dict[str, int]:
     """Count the frames of standing, and those that count as walking."""
     before, after = round(BEFORE_S * RATE_HZ), round(AFTER_S * RATE_HZ)
     standing = [
-        np.r_[activity[:before], activity[-after:]] for activity in (find_activity(j, RATE_HZ) for _, j in both)
+        np.r_[activity[:before], activity[-after:]]
+        for activity in (find_activity(poses.joints_m, RATE_HZ) for _, poses in both)
     ]
     missed = sum(int((frames == Activity.WALKING).sum()) for frames in standing)
     return {"trials": len(both), "frames": sum(map(len, standing)), "frames_missed": missed}
 
 
-def probability_differences(trained: Path, both: list[tuple[Joints, Joints]]) -> dict[str, Any]:
+def probability_differences(trained: Path, both: list[tuple[PoseSequence, PoseSequence]]) -> dict[str, Any]:
     """Compare P(sick) of each walk between two stands with that of the walk alone, by network.
 
     ``same_frames`` are differences from the walk alone without the frames that count as its first and last step between
     the stands.
     """
     result = {}
-    shift = round((BEFORE_S + START_S / 2) * RATE_HZ)  # the first step takes twice its time
     for file in sorted(trained.glob("fold*/*.ckpt")):
         network = load_network(file)
+        # the first step takes twice its time
+        shift = round((BEFORE_S + START_S / 2) * network.rate_hz)
         probability = np.empty((len(both), 3))
-        for row, (alone, standing) in enumerate(both):
-            walking = find_activity(standing, RATE_HZ)
-            walks = (
-                (alone, find_activity(alone, RATE_HZ)),
-                (standing, walking),
-                (alone, walking[shift : shift + len(alone)]),
-            )
-            for column, (joints, activity) in enumerate(walks):
-                source = AcquisitionInfo(RATE_HZ, len(joints), 0.0, (), 1.7)
-                trial = Trial("P", "walk", False, np.asarray(joints, np.float32), RATE_HZ, source, Path())
-                trial = replace(trial, activity=activity)
-                windows = WindowDataset([trial], network.window_length, left_out=network.left_out_joints)
+        for row, poses in enumerate(both):
+            alone, standing = (prepare_trial(Path("healthy/P/walk"), each, network) for each in poses)
+            assert standing.activity is not None
+            same_frames = replace(alone, activity=standing.activity[shift : shift + len(alone.joints_m)])
+            for column, trial in enumerate((alone, standing, same_frames)):
+                windows = network.windows_of(trial)
                 probability[row, column] = float(window_probabilities(network.network, windows, 64).mean())
-        difference, same_frames = (np.abs(probability[:, 1] - probability[:, column]) for column in (0, 2))
+        difference, same = (np.abs(probability[:, 1] - probability[:, column]) for column in (0, 2))
         result[f"{file.parent.name}/{file.name}"] = {
             "mean": difference.mean(),
             "worst": difference.max(),
-            "same_frames_mean": same_frames.mean(),
-            "same_frames_worst": same_frames.max(),
+            "same_frames_mean": same.mean(),
+            "same_frames_worst": same.max(),
         }
     return result
 
