@@ -49,10 +49,10 @@ from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.model_file import load_body
 from gait.body.pose_sequence import PoseSequence
 from gait.cli.arguments import argument
-from gait.explaining.evidence.compute_evidence import explain_walk
 from gait.explaining.evidence.controls import read_cohort
 from gait.explaining.evidence.counterfactual import find_counterfactual
 from gait.explaining.evidence.evidence_files import write_counterfactual
+from gait.explaining.evidence.explained_walk import explain_walk
 from gait.explaining.evidence.finding import Counterfactual, CurveChange
 from gait.explaining.evidence.motions import motions_of
 from gait.explaining.options import ExplainOptions

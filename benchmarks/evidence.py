@@ -48,9 +48,11 @@ from classification import PUBLISHED_FLAGS
 
 from gait.body.model_file import load_body
 from gait.cli.arguments import argument
-from gait.explaining.evidence.compute_evidence import MIN_SHARE, compute_evidence, explain_walk, find_findings
+from gait.explaining.evidence.compute_evidence import compute_evidence
 from gait.explaining.evidence.controls import Cohort, read_cohort
-from gait.explaining.evidence.finding import Finding, Verdict
+from gait.explaining.evidence.explained_walk import explain_walk
+from gait.explaining.evidence.find_findings import MIN_SHARE, find_findings
+from gait.explaining.evidence.finding import Evidence, Finding, Verdict
 from gait.explaining.evidence.measured_walk import measure_walk
 from gait.explaining.evidence.motions import motions_of
 from gait.explaining.faithfulness import randomize_weights
@@ -165,7 +167,7 @@ def judge_cohort(
         timed(seconds, "norm", cohort.without, "")
         for name in names[:TIMED]:
             folder = trial_folder(unseen, name, WITH)
-            timed(seconds, f"evidence_{network}", compute_evidence, trained, folder, cohort, ExplainOptions())
+            timed(seconds, f"evidence_{network}", find_evidence, trained, folder, cohort)
         yield (
             (network, WITH),
             [(true_change(trained, unseen, name), decide(cohort, unseen, name, WITH)) for name in names],
@@ -210,6 +212,12 @@ def label_by_speed(cohort: Cohort, training: Path, target: Path) -> None:
 def trial_folder(unseen: Path, name: str, condition: str) -> Path:
     """Return the folder of an unseen person's trial."""
     return unseen / (SICK if condition == WITH else HEALTHY) / f"{name}.{condition}" / _TRIAL
+
+
+def find_evidence(trained: TrainedNetwork, folder: Path, cohort: Cohort) -> Evidence:
+    """Return all evidence of a trial but a counterfactual."""
+    options = ExplainOptions()
+    return compute_evidence(explain_walk(trained, folder, cohort, options), options)
 
 
 def decide(cohort: Cohort, unseen: Path, name: str, condition: str) -> Decision:

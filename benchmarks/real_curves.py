@@ -71,8 +71,9 @@ from gait.arrays import Vector
 from gait.body.model_file import load_body
 from gait.cli.arguments import argument
 from gait.errors import GaitError
-from gait.explaining.evidence.compute_evidence import explain_walk, find_findings
 from gait.explaining.evidence.controls import Cohort, read_cohort
+from gait.explaining.evidence.explained_walk import explain_walk
+from gait.explaining.evidence.find_findings import find_findings
 from gait.explaining.evidence.finding import Evidence, TrialFaithfulness, Verdict
 from gait.explaining.evidence.recurrence import recurring_findings
 from gait.explaining.localization import scores_of_windows

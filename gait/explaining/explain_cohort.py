@@ -17,9 +17,10 @@ from gait.errors import GaitError
 from gait.explaining.attribution import TrialAttribution
 from gait.explaining.attribution_files import JOINT_COLUMNS, write_table
 from gait.explaining.cohort_paths import cohort_files, recurrence_file
-from gait.explaining.evidence.compute_evidence import explain_walk, find_findings
 from gait.explaining.evidence.controls import Cohort
+from gait.explaining.evidence.explained_walk import explain_walk
 from gait.explaining.evidence.find_cohort import find_cohorts
+from gait.explaining.evidence.find_findings import find_findings
 from gait.explaining.evidence.recurrence import (
     Recurrence,
     TrialFindings,

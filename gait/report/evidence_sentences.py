@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gait.explaining.evidence.compute_evidence import MIN_SHARE
+from gait.explaining.evidence.find_findings import MIN_SHARE
 from gait.explaining.evidence.finding import Evidence, Finding, Verdict
 from gait.report.evidence.sentences import decision, format_deg, format_percent, speed_sentence
 from gait.text import join_words

@@ -71,15 +71,14 @@ class FileBackend:
         """Compare a trial with controls where the network looks, by its attribution if that is known."""
         from gait.explaining.evidence.compute_evidence import compute_evidence
         from gait.explaining.evidence.counterfactual import find_counterfactual
+        from gait.explaining.evidence.explained_walk import explain_walk
         from gait.explaining.evidence.find_cohort import find_cohort
 
         cohort = find_cohort(network, trial.folder, self.norms, self.options)
         progress(1, 2)
         options = self.options.with_method(method)
-        return compute_evidence(
-            network, trial.folder, cohort, options, sequence=trial.sequence, attribution=attribution,
-            find_counterfactual=find_counterfactual,
-        )  # fmt: skip
+        walk = explain_walk(network, trial.folder, cohort, options, trial.sequence, attribution)
+        return compute_evidence(walk, options, find_counterfactual=find_counterfactual)
 
     def predict_probability(self, network: TrainedNetwork, folder: Path) -> float:
         """Return P(sick) of the fitted trial in a folder: the mean over all its windows."""

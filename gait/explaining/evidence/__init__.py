@@ -8,5 +8,7 @@
 * ``counterfactual``: the smallest change after which the network decides otherwise; its parts are ``cycle_motion``
   (motions as harmonics of the cycle), ``control_motion``, ``motion_windows`` (gradients through the network),
   ``smallest_change``, ``changed_walk`` (poses with the feet on the floor), and ``blind_spots``;
-* ``compute_evidence``, ``evidence_files``, ``export_evidence``: all of it, its files, and both for a command.
+* ``explained_walk``: a trial as the network decides it, with what its evidence is computed from;
+* ``find_findings``: its findings; ``compute_evidence``: all of its evidence;
+* ``evidence_files``, ``export_evidence``: the files of evidence, and both for a command.
 """

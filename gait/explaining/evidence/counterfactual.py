@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from gait.explaining.evidence.blind_spots import find_blind_spots
 from gait.explaining.evidence.changed_walk import ChangedWalk, WalkChanger
 from gait.explaining.evidence.control_motion import MIN_CONTROLS, ControlMotion
 from gait.explaining.evidence.cycle_motion import MIRROR_SIGNS, cycles_of_sides, fit_cycle_motion, harmonics
+from gait.explaining.evidence.explained_walk import ExplainedWalk
 from gait.explaining.evidence.finding import Counterfactual, CounterfactualWalk, CurveChange
 from gait.explaining.evidence.motion_windows import motion_windows
 from gait.explaining.evidence.smallest_change import MAX_SDS, Change, Judged, find_change, find_position
@@ -29,9 +29,6 @@ from gait.kinematics.strides import PERCENT, stride_curves
 from gait.learning.metrics import THRESHOLD
 from gait.learning.trainer import window_logits
 from gait.motion.dataset import Trial
-
-if TYPE_CHECKING:
-    from gait.explaining.evidence.compute_evidence import ExplainedWalk
 
 DECISION_MARGIN = 1.0
 """Logit units beyond the boundary of the decision to which the smallest change goes: on the boundary itself, the errors

@@ -6,14 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gait.errors import GaitError
-from gait.explaining.evidence.compute_evidence import (
-    ExplainedWalk,
-    FindCounterfactual,
-    evidence_of,
-    explain_walk,
-)
+from gait.explaining.evidence.compute_evidence import FindCounterfactual, compute_evidence
 from gait.explaining.evidence.controls import read_cohort
 from gait.explaining.evidence.evidence_files import write_counterfactual, write_evidence
+from gait.explaining.evidence.explained_walk import ExplainedWalk, explain_walk
 from gait.explaining.evidence.find_cohort import find_cohort
 from gait.explaining.evidence.finding import Evidence
 from gait.explaining.export_trial import TrialExport
@@ -72,7 +68,7 @@ def export_evidence(
         try:
             with_method = options.with_method(attribution.method)
             walk = explain_walk(network, segment.pose_folder, cohort, with_method, segment.sequence, attribution)
-            evidence = evidence_of(walk, with_method, find_counterfactual=find_counterfactual)
+            evidence = compute_evidence(walk, with_method, find_counterfactual=find_counterfactual)
         except GaitError as error:
             notes.append(f"No evidence: {error}")
             continue

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from gait.body.skeleton import Joint
-from gait.explaining.evidence.compute_evidence import ExplainedWalk
+from gait.explaining.evidence.explained_walk import ExplainedWalk
 from gait.explaining.evidence.finding import Evidence, Finding, Verdict
 from gait.explaining.evidence.recurrence import Proportion
 from gait.kinematics.gait_events import SIDES

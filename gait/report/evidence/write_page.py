@@ -10,9 +10,10 @@ from gait.arrays import Vector
 from gait.body.skeleton import Joint
 from gait.errors import GaitError
 from gait.explaining.attribution_files import FIGURE_FILE
-from gait.explaining.evidence.compute_evidence import ExplainedWalk, critical_values
 from gait.explaining.evidence.evidence_files import EVIDENCE_JSON, EVIDENCE_TABLE
+from gait.explaining.evidence.explained_walk import ExplainedWalk
 from gait.explaining.evidence.export_evidence import EvidenceExport, SegmentEvidence
+from gait.explaining.evidence.find_findings import critical_values
 from gait.explaining.evidence.motions import INPUT_PREFIX
 from gait.explaining.evidence.phase_attribution import mean_attribution
 from gait.explaining.methods import METHODS

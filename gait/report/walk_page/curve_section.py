@@ -12,7 +12,8 @@ from markupsafe import Markup
 
 from gait.arrays import Vector, true_runs
 from gait.body.skeleton import BODY_JOINTS
-from gait.explaining.evidence.compute_evidence import ExplainedWalk, critical_values
+from gait.explaining.evidence.explained_walk import ExplainedWalk
+from gait.explaining.evidence.find_findings import critical_values
 from gait.kinematics.gait_events import SIDES
 from gait.kinematics.joint_angles import ANGLES
 from gait.kinematics.norm_comparison import Deviation, NormComparison, compare_with_norm

@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from gait.errors import GaitError
-from gait.explaining.evidence.compute_evidence import ExplainedWalk, FindCounterfactual, evidence_of, explain_walk
+from gait.explaining.evidence.compute_evidence import FindCounterfactual, compute_evidence
 from gait.explaining.evidence.controls import Cohort
 from gait.explaining.evidence.counterfactual import find_counterfactual
+from gait.explaining.evidence.explained_walk import ExplainedWalk, explain_walk
 from gait.explaining.evidence.export_evidence import SegmentEvidence
 from gait.explaining.evidence.find_cohort import find_cohort
 from gait.explaining.evidence.finding import Evidence
@@ -124,7 +125,7 @@ def with_evidence(
         raise GaitError("this method does not say for which class a joint speaks; use another --method.")
     own = options.with_method(signed[0].method.name)
     walk = explain_walk(network, page.trial.folder, cohort, own, page.trial.sequence, signed[0].attribution)
-    return add_evidence(page, walk, evidence_of(walk, own, find_counterfactual=seek))
+    return add_evidence(page, walk, compute_evidence(walk, own, find_counterfactual=seek))
 
 
 def add_evidence(page: WalkPage, walk: ExplainedWalk, evidence: Evidence) -> WalkPage:

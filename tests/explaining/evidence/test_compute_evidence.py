@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from gait.body.skeleton import BODY_JOINTS, Joint
-from gait.explaining.evidence.compute_evidence import compute_evidence, explain_walk, find_findings
+from gait.explaining.evidence.compute_evidence import compute_evidence
 from gait.explaining.evidence.controls import CohortPerson, cohort_of, phase_windows, save_folder_of
 from gait.explaining.evidence.evidence_files import COLUMNS, write_evidence
+from gait.explaining.evidence.explained_walk import explain_walk
 from gait.explaining.evidence.export_evidence import export_evidence
+from gait.explaining.evidence.find_findings import find_findings
 from gait.explaining.evidence.finding import Verdict
 from gait.explaining.evidence.measured_walk import measure_walk
 from gait.explaining.evidence.motions import input_curve
@@ -57,7 +59,7 @@ def case(open_body, tmp_path_factory):
 def alike(case):
     """Return the evidence against controls who walk alike."""
     folder, trained, _ = case
-    return compute_evidence(trained, folder, cohort(case), OPTIONS)
+    return compute_evidence(explain_walk(trained, folder, cohort(case), OPTIONS), OPTIONS)
 
 
 def cohort(case, shift_deg=0.0, names=("knee_flexion",)):

@@ -11,7 +11,6 @@ from gait.body.skeleton import Joint
 from gait.errors import GaitError
 from gait.explaining.evidence.blind_spots import find_blind_spots
 from gait.explaining.evidence.changed_walk import MAX_SLIDE_MM, WalkChanger
-from gait.explaining.evidence.compute_evidence import ExplainedWalk
 from gait.explaining.evidence.controls import Cohort, cohort_of, read_person
 from gait.explaining.evidence.counterfactual import DECISION_MARGIN, find_counterfactual
 from gait.explaining.evidence.cycle_motion import (
@@ -22,6 +21,7 @@ from gait.explaining.evidence.cycle_motion import (
     mirror_motion,
 )
 from gait.explaining.evidence.evidence_files import write_counterfactual
+from gait.explaining.evidence.explained_walk import ExplainedWalk
 from gait.explaining.evidence.measured_walk import measure_walk
 from gait.explaining.evidence.motion_windows import motion_windows
 from gait.explaining.evidence.motions import motions_of
