@@ -128,9 +128,9 @@ def _export_trial(
     from gait.explaining.evidence.export_evidence import export_evidence
     from gait.explaining.export_trial import export_trial
     from gait.report.evidence.sentences import counterfactual_sentences
+    from gait.report.evidence.terminal_summary import evidence_sentences
     from gait.report.evidence.write_page import PAGE_FILE as EVIDENCE_PAGE
     from gait.report.evidence.write_page import write_evidence_pages
-    from gait.report.evidence_sentences import evidence_sentences
     from gait.report.write_explanation_figures import summary_lines, write_explanation_figures
 
     assert arguments.trial is not None

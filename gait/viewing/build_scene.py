@@ -22,8 +22,6 @@ PATH: Colour = (120, 128, 140)
 LEFT_FOOT, RIGHT_FOOT = (146, 84, 180), (40, 140, 110)
 UNCERTAINTY: Colour = (120, 100, 190)
 
-"""Parents of the 22 body joints, in the order of ``Joint``; -1 for the pelvis."""
-
 
 @dataclass
 class VisibleLayers:

@@ -28,7 +28,7 @@ from gait.motion.pose_npz import write_npz
 from gait.motion.read_dataset import read_dataset
 from gait.motion.window_input import InputReference
 from gait.motion.windows import fit_reference
-from gait.report.evidence_sentences import evidence_sentences
+from gait.report.evidence.terminal_summary import evidence_sentences
 from gait.synthetic import make_subject, make_trial
 from tests.helpers.explanation_cases import write_network
 
