@@ -69,8 +69,8 @@ class WatchedPage:
         return list(self.page.evaluate("window.__violations"))
 
     def wait_until(self, expression: str) -> None:
-        """Wait until a JavaScript expression is true, 10 s at most. The page's content policy cannot forbid it."""
-        for _ in range(200):
+        """Wait until a JavaScript expression is true, 60 s at most. The page's content policy cannot forbid it."""
+        for _ in range(1200):
             if self.page.evaluate(expression):
                 return
             self.page.wait_for_timeout(50)

@@ -132,7 +132,7 @@ class BothWindows:
     offscreen: SimulatedInput
     folder: Path  # for images of a failure
 
-    def is_equivalent(self, part: str = "", max_different: float = 0.02, seconds: float = 20) -> bool:
+    def is_equivalent(self, part: str = "", max_different: float = 0.02, seconds: float = 60) -> bool:
         """Return whether the screen shows the same as the offscreen window within some seconds."""
         width, height = self.offscreen.window.size
         rects = self.offscreen.main_window.widgets.rects
@@ -170,7 +170,7 @@ class BothWindows:
         assert not errors
 
 
-def wait_until(condition: Callable[[], bool], description: str, seconds: float = 20) -> None:
+def wait_until(condition: Callable[[], bool], description: str, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, description
