@@ -1,7 +1,8 @@
-"""Text as it is shown: sorted naturally, without control characters, cut to a length."""
+"""Text as it is shown: sorted naturally, without control characters, cut to a length; numbers and counts."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -37,6 +38,20 @@ def join_names(names: Sequence[str]) -> str:
     """Return the first ``MAX_NAMES`` names with commas, and how many more there are."""
     more = len(names) - MAX_NAMES
     return ", ".join(names[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def pluralize(number: int, noun: str) -> str:
+    """Return for example ``1 subject``, ``12 subjects`` or ``1,205 windows``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def format_number(value: float, digits: int = 2, *, signed: bool = False) -> str:
+    """Return a number with a true minus sign, without sign if it is rounded to zero; "–" if it is unknown."""
+    if not math.isfinite(value):
+        return "–"
+    value = round(value, digits) + 0.0  # no negative zero
+    text = f"{value:+.{digits}f}" if signed and value else f"{value:.{digits}f}"
+    return text.replace("-", "−")
 
 
 def with_true_minus(text: str) -> str:

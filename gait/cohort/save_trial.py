@@ -34,6 +34,7 @@ from gait.motion.trial_paths import FIT_FIGURE_FILE, REPORT_FILE, RESIDUALS_FILE
 from gait.parallel import spare_core
 from gait.report.fit_figure import draw_fit_figure
 from gait.report.unobserved_text import describe_unobserved
+from gait.text import pluralize
 from gait.viewing.offscreen_renderer import RenderingUnavailableError
 from gait.viewing.png import png_bytes
 
@@ -130,8 +131,7 @@ def _gap_summary(report: FitReport) -> tuple[str, ...]:
     """Return one line about segments and filled gaps, or nothing if there are none."""
     texts = []
     if len(report.segments) > 1 or report.excluded_frames:
-        count = len(report.segments)
-        texts.append(f"{count} segment{'s' * (count > 1)}: frames {format_frame_runs(report.segments)}")
+        texts.append(f"{pluralize(len(report.segments), 'segment')}: frames {format_frame_runs(report.segments)}")
     if report.gap_filled_frames:
         texts.append(f"gaps filled: frames {format_frame_runs(report.gap_filled_frames)}")
     return ("; ".join(texts),) if texts else ()

@@ -22,6 +22,7 @@ from gait.kinematics.gait_events import (
     sole_paths,
 )
 from gait.kinematics.plate_contacts import find_plate_contacts
+from gait.text import pluralize
 
 MIN_COVERED_FRACTION = 2 / 3
 """Of the events of whole strides, for the laboratory's own events to be used."""
@@ -172,6 +173,6 @@ def _difference_notes(first: str, one: _Table, second: str, other: _Table, rate_
                 if len(away_s) and np.abs(away_s).min() <= MAX_EVENT_DIFFERENCE_S:
                     found.append(1e3 * float(away_s[np.abs(away_s).argmin()]))
         if found:
-            values = f"{np.mean(found):+.0f} ms, SD {np.std(found):.0f} ms ({len(found)} event{'s' * (len(found) > 1)})"
+            values = f"{np.mean(found):+.0f} ms, SD {np.std(found):.0f} ms ({pluralize(len(found), 'event')})"
             notes.append(f"{kind.capitalize()}, {first} minus {second}: {values}.")
     return notes

@@ -31,8 +31,7 @@ from gait.report.heatmaps import (
     figure_png,
     label_joints,
 )
-from gait.report.training.text_summary import pluralize
-from gait.text import truncate
+from gait.text import pluralize, truncate
 from gait.viewing.colours import Scale, attribution_scale
 
 _INCHES = (17.0, 11.6)

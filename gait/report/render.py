@@ -19,8 +19,8 @@ from gait.motion.trial_paths import HEALTHY, LABEL_NOUNS, SICK
 from gait.report.display_names import classifier_name
 from gait.report.gait.numbers import TITLES as PARAMETER_TITLES
 from gait.report.gait.numbers import shown_unit
-from gait.report.training.text_summary import format_interval, format_number, pluralize
-from gait.text import format_probability, natural_key, printable
+from gait.report.training.text_summary import format_interval
+from gait.text import format_number, format_probability, natural_key, pluralize, printable
 
 MAX_SUBJECTS_SHOWN = 40
 """With more subjects than this, tables show only those with errors or the largest residuals."""

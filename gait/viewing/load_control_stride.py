@@ -16,6 +16,7 @@ from gait.kinematics.normative_stride import SampledStride, mean_stride, sample_
 from gait.motion.pose_files import read_poses
 from gait.motion.pose_npz import POSES_FILE
 from gait.motion.trial_paths import HEALTHY
+from gait.text import pluralize
 from gait.viewing.loaded_trial import BodyModelLocator, LoadedTrial
 
 _MAX_TRIALS = 200
@@ -58,7 +59,7 @@ def load_normative_stride(folder: Path, bodies: BodyModelLocator) -> LoadedTrial
     ends = np.array([0.0, mean.num_frames - 1.0])
     return LoadedTrial(
         folder=healthy,
-        name=f"mean of {len(strides)} control{'s' * (len(strides) > 1)}",
+        name=f"mean of {pluralize(len(strides), 'control')}",
         sequence=mean,
         body=body,
         events=GaitEvents({"left": ends, "right": none}, {"left": none, "right": none}),

@@ -40,7 +40,7 @@ from gait.report.gait.curve_grid import AXES, LOWER_BODY, UPPER_BODY
 from gait.report.gait.measured_subject import MeasuredSubject, measure_subject
 from gait.report.gait.norm_section import describe_band
 from gait.report.gait.norm_set import NormResults, NormSet, default_norms
-from gait.report.gait.numbers import format_number, format_value
+from gait.report.gait.numbers import format_value
 from gait.report.gait.subject_page import subject_page
 from gait.report.gait.svg_chart import CurveAxis, DrawnCurve, NormBand, curve_chart
 from gait.synthetic import make_subject, make_trial, write_recording
@@ -361,11 +361,7 @@ def test_folder_without_fits_is_one_line(tmp_path: Path, capsys: pytest.CaptureF
     assert not (tmp_path / "out").exists()
 
 
-def test_format_number_has_a_minus_sign_and_no_negative_zero() -> None:
-    assert format_number(-1.26, 1) == "−1.3"
-    assert format_number(-0.04, 1, signed=True) == "0.0"
-    assert format_number(0.26, 1, signed=True) == "+0.3"
-    assert format_number(math.nan, 1) == "–"
+def test_format_value_is_in_the_shown_unit() -> None:
     assert format_value("step_width", 0.0823) == "8.2"
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from markupsafe import Markup, escape
 
 from gait.explaining.evidence.finding import Concept
-from gait.report.gait.numbers import format_number
+from gait.text import format_number
 
 _WIDTH, _ROW, _TOP, _BOTTOM = 400, 36, 22, 30  # narrow, so that a phone shows the names at full size
 _LEFT, _RIGHT = 4, 340  # of the bars; the names stand above them, the values to their right

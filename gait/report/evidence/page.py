@@ -27,9 +27,8 @@ from gait.report.evidence.sentences import (
     summarize_findings,
 )
 from gait.report.evidence.summary import decision_sentence, summarize
-from gait.report.gait.numbers import format_number
 from gait.report.render import render
-from gait.text import with_true_minus
+from gait.text import format_number, with_true_minus
 
 _CLASSES = {
     Verdict.REAL_DEVIATION: "real",

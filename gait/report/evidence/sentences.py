@@ -14,9 +14,7 @@ from gait.explaining.evidence.finding import (
     Verdict,
 )
 from gait.learning.metrics import THRESHOLD
-from gait.report.gait.numbers import format_number
-from gait.report.training.text_summary import pluralize
-from gait.text import format_probability, join_words, with_true_minus
+from gait.text import format_number, format_probability, join_words, pluralize, with_true_minus
 
 MEANINGS = {
     Verdict.REAL_DEVIATION: "The network uses this motion, and the motion leaves the norm's band at this speed by more "

@@ -18,8 +18,7 @@ from gait.learning.metrics import THRESHOLD
 from gait.motion.trial_paths import HEALTHY, SICK
 from gait.report.evidence.sentences import format_deg, format_percent, speed_sentence
 from gait.report.gait.numbers import TITLES, format_value, shown_unit
-from gait.report.training.text_summary import pluralize
-from gait.text import format_probability
+from gait.text import format_probability, pluralize
 
 NARROW = 0.1
 """A probability is called narrow if it is nearer to the border between the classes than this."""

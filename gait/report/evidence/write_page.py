@@ -26,9 +26,9 @@ from gait.report.evidence.moments import Moment, render_counterfactual, render_m
 from gait.report.evidence.page import EvidenceContent, evidence_page
 from gait.report.evidence.summary import norm_size, parameters_sentence, tested_sentence
 from gait.report.gait.curve_grid import mean_phases
-from gait.report.gait.numbers import format_number
 from gait.report.gait.svg_chart import NormBand
 from gait.report.render import relative_url
+from gait.text import format_number
 from gait.viewing.loaded_trial import BodyModelLocator
 
 PAGE_FILE = "evidence.html"

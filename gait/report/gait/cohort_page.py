@@ -12,10 +12,11 @@ from gait.arrays import Vector
 from gait.motion.trial_paths import HEALTHY, LABEL_NOUNS, SICK
 from gait.report.gait.curve_grid import AXES, PLANES, GridSection, drawn_grids
 from gait.report.gait.norm_set import NormSet
-from gait.report.gait.numbers import format_number, format_value
+from gait.report.gait.numbers import format_value
 from gait.report.gait.subject_summary import SubjectSummary
 from gait.report.gait.svg_chart import DrawnCurve
 from gait.report.render import render
+from gait.text import format_number
 
 GROUP_NOUNS = {**LABEL_NOUNS, "": "subject"}
 _COLUMNS = ("walking_speed", "cadence", "stride_length", "step_width", "stance")

@@ -20,9 +20,10 @@ from gait.kinematics.curve_comparison import (
 from gait.kinematics.spatiotemporal import PARAMETERS
 from gait.report.gait.comparison import BOTH, Comparison
 from gait.report.gait.curve_grid import AXES, PLANES, GridSection, drawn_grids
-from gait.report.gait.numbers import format_number, format_value, shown_unit
+from gait.report.gait.numbers import format_value, shown_unit
 from gait.report.gait.svg_chart import DrawnCurve
 from gait.report.render import render
+from gait.text import format_number
 
 _DIFFERENCE_DEG = 20.0  # range of the axis of differences, in either direction
 POINTWISE_95 = 1.96

@@ -21,8 +21,8 @@ from gait.kinematics.norms import GDI_ANGLES, NormSource
 from gait.kinematics.scores import THRESHOLDS, SpeedSplit
 from gait.report.gait.curve_grid import AXES
 from gait.report.gait.norm_set import NormResults, NormSet
-from gait.report.gait.numbers import format_number
 from gait.report.gait.svg_chart import Bar, BarGroup, bar_chart
+from gait.text import format_number
 
 _WHOLE = {"left": "Left", "right": "Right", "overall": "Both sides"}
 

@@ -1,25 +1,15 @@
-"""Numbers of a gait analysis as people read them: units, digits, true minus signs."""
+"""Spatio-temporal parameters as people read them: titles, units and digits."""
 
 from __future__ import annotations
 
-import math
-
 from gait.kinematics.spatiotemporal import PARAMETERS
+from gait.text import format_number
 
 _UNITS = {parameter.name: parameter.unit for parameter in PARAMETERS}
 _CENTIMETRES = ("step_width", "foot_clearance")
 _DIGITS = {"m": 2, "cm": 1, "s": 2, "m/s": 2, "steps/min": 0, "%": 1}
 TITLES = {parameter.name: parameter.title for parameter in PARAMETERS}
 """Display name of each spatio-temporal parameter."""
-
-
-def format_number(value: float, digits: int, *, signed: bool = False) -> str:
-    """Return a number with a true minus sign, without sign if it is rounded to zero; "–" if it is unknown."""
-    if not math.isfinite(value):
-        return "–"
-    value = round(value, digits) + 0.0  # no negative zero
-    text = f"{value:+.{digits}f}" if signed and value else f"{value:.{digits}f}"
-    return text.replace("-", "−")
 
 
 def shown_unit(parameter: str) -> str:

@@ -27,9 +27,10 @@ from gait.report.gait.norm_section import (
     threshold_lines,
 )
 from gait.report.gait.norm_set import NormResults, NormSet, ParameterReference
-from gait.report.gait.numbers import format_number, format_value, shown_unit
+from gait.report.gait.numbers import format_value, shown_unit
 from gait.report.render import render
 from gait.report.unobserved_text import describe_unobserved
+from gait.text import format_number
 
 
 def subject_page(

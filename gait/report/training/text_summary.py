@@ -13,7 +13,7 @@ from gait.learning.matched_speed import MIN_PAIRS, WITHIN, MatchedAuc
 from gait.learning.metrics import THRESHOLD, MetricWithInterval, interval_caveat
 from gait.motion.window_placement import CYCLES, window_duration
 from gait.report.display_names import classifier_name, name_in_sentence
-from gait.text import join_words, truncate
+from gait.text import format_number, join_words, pluralize, truncate
 
 MAX_LISTED = 12
 """Longer lists of names are cut within a sentence."""
@@ -22,19 +22,9 @@ GAIN_NOTE = "In brackets: balanced accuracy by subject, network minus baseline, 
 """Explains the numbers in the sentences of ``compare_with_baselines``; shown once below them."""
 
 
-def format_number(value: float) -> str:
-    """Return a metric with two decimals, or a dash if it is undefined."""
-    return f"{value:.2f}".replace("-", "−") if math.isfinite(value) else "–"
-
-
 def format_interval(estimate: MetricWithInterval) -> str:
     """Return for example ``0.84 to 0.99``, or nothing if there is no interval."""
     return f"{format_number(estimate.low)} to {format_number(estimate.high)}" if math.isfinite(estimate.low) else ""
-
-
-def pluralize(number: int, noun: str) -> str:
-    """Return for example ``1 subject``, ``12 subjects`` or ``1,205 windows``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def truncate_list(names: Sequence[str]) -> str:
@@ -320,6 +310,5 @@ def _with_interval(estimate: MetricWithInterval, bare: bool = False) -> str:
 
 
 def _format_gain(gain: MetricWithInterval) -> str:
-    sign = "+" if gain.value > 0 else ""
     span = f", {format_interval(gain)}" if math.isfinite(gain.low) else ""
-    return f"{sign}{format_number(gain.value)}{span}"
+    return f"{format_number(gain.value, signed=True)}{span}"

@@ -29,10 +29,9 @@ from gait.report.evidence.summary import (
     tested_sentence,
     tested_subjects,
 )
-from gait.report.training.text_summary import pluralize
 from gait.report.walk_page.curve_section import CurveSection, describe, describe_largest, frame_at
 from gait.report.walk_page.walk_data import WalkPage
-from gait.text import join_words, with_true_minus
+from gait.text import join_words, pluralize, with_true_minus
 from gait.viewing.attribution_overlay import AttributionOverlay
 
 _TRAINED = "The network was trained on this subject, so its prediction is not valid evidence."

@@ -15,13 +15,12 @@ from gait.files.atomic_write import atomic_file
 from gait.learning.fold_result import FoldResult, trained_kinds
 from gait.learning.networks import NETWORKS
 from gait.motion.subject_trials import FittedTrial, find_trial_folders, read_fitted_trial
-from gait.report.training.text_summary import pluralize
 from gait.report.training.write_report import folds_of_experiment
 from gait.report.walk_page.curve_section import describe
 from gait.report.walk_page.export import drawn_norm, load_beside, make_walk_page, write_page
 from gait.report.walk_page.index_page import IndexRow, index_page
 from gait.report.walk_page.walk_data import WalkPage
-from gait.text import join_words
+from gait.text import join_words, pluralize
 from gait.viewing.file_backend import FileBackend
 from gait.viewing.loaded_trial import LoadedTrial
 

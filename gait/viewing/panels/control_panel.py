@@ -5,6 +5,7 @@ from __future__ import annotations
 from gait.body.joint_status import unobserved_joints
 from gait.body.skeleton import display_names
 from gait.explaining.attribution import observation_notes
+from gait.text import pluralize
 from gait.viewing.colours import Colour
 from gait.viewing.lazy_imgui import imgui
 from gait.viewing.panels.widgets import ERROR, MUTED, Widgets, prediction
@@ -66,7 +67,7 @@ def _network(widgets: Widgets, state: ViewerState) -> None:
     subjects = len(network.training_subjects)
     widgets.text(network.label)
     widgets.text(network.window_text, MUTED)
-    trained_on = f"trained on {subjects} subject{'s' * (subjects > 1)}"
+    trained_on = f"trained on {pluralize(subjects, 'subject')}"
     widgets.text(trained_on if subjects else "training subjects not recorded in the file", MUTED)
 
 
