@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import json
-from collections.abc import Callable
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from gait.body.body import Body
 from gait.body.joint_status import JointStatus, body_part_status
@@ -32,7 +29,7 @@ from gait.kinematics.walking import ActivityInterval, activity_intervals, find_a
 from gait.motion.pose_npz import write_npz
 from gait.motion.trial_paths import FIT_FIGURE_FILE, REPORT_FILE, RESIDUALS_FILE, SEGMENT_PREFIX
 from gait.parallel import spare_core
-from gait.report.fit_figure import draw_fit_figure
+from gait.report.fit_figure import FitFigureData, draw_fit_figure
 from gait.report.unobserved_text import describe_unobserved
 from gait.text import pluralize
 from gait.viewing.offscreen_renderer import RenderingUnavailableError
@@ -68,7 +65,7 @@ def save_trial(
     warning = ""
     figure = None
     if settings.figures:
-        figure = spare_core.call(_draw_png, _prepare_figure(f"{subject.name} / {name}", report, trial))
+        figure = spare_core.call(_draw_png, _figure_data(f"{subject.name} / {name}", report, trial))
     with atomic_directory(folder) as partial:
         partial.mkdir(parents=True)
         _write_poses(partial, trial)
@@ -146,20 +143,19 @@ def _activity(trial: TrialFit) -> list[ActivityInterval]:
     ]
 
 
-def _draw_png(draw: Callable[[], Image.Image]) -> bytes:
-    return png_bytes(draw())
+def _draw_png(data: FitFigureData) -> bytes:
+    return png_bytes(draw_fit_figure(data))
 
 
-def _prepare_figure(title: str, report: FitReport, trial: TrialFit) -> Callable[[], Image.Image]:
-    """Return a call that draws the fit figure: residuals per marker and frame, and the body in three frames."""
+def _figure_data(title: str, report: FitReport, trial: TrialFit) -> FitFigureData:
+    """Return what the fit figure shows: residuals per marker and frame, and the body in three frames."""
     body, fitted = trial.body, np.flatnonzero(np.isfinite(trial.residual_m).any(axis=1))
     frames = fitted[np.unique(np.linspace(0, len(fitted) - 1, 5).round().astype(int)[1:-1])]
     inputs = (trial.poses[frames], trial.betas, trial.translation_m[frames])
     with torch.inference_mode():
         posed = body(*(torch.as_tensor(values, dtype=body.dtype, device=body.device) for values in inputs))
     residual_mm = report.residual_mm
-    return functools.partial(
-        draw_fit_figure,
+    return FitFigureData(
         residual_mm=trial.residual_m * 1e3,
         labels=trial.labels,
         rate_hz=trial.recording.rate_hz,

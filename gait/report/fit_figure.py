@@ -6,7 +6,7 @@ import math
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from gait.viewing.body_row import layout_row, yaw_to_face_z
 from gait.viewing.camera import Camera
 from gait.viewing.colours import MISSING, OBSERVED, RESIDUAL, UNOBSERVED, VIRTUAL, Colour, SequentialScale, SkinScale
 from gait.viewing.downsample import downsample_mean
-from gait.viewing.offscreen_renderer import OffscreenRenderer, shared_renderer
+from gait.viewing.offscreen_renderer import shared_renderer
 from gait.viewing.scene import Floor, Mesh, Scene, Segments, Spheres
 
 RESIDUAL_SCALE = SequentialScale(0.0, 20.0)
@@ -66,89 +66,86 @@ class _Box:
         return self.bottom - self.top
 
 
-def draw_fit_figure(
-    residual_mm: NDArray[np.floating],
-    labels: Sequence[str],
-    rate_hz: float,
-    frames: Sequence[int],
-    vertices_m: NDArray[np.floating],
-    faces: NDArray[np.integer],
-    observed_m: NDArray[np.floating],
-    virtual_m: NDArray[np.floating],
-    title_lines: Sequence[str] = (),
-    first_frame: int = 1,
-    activity: Sequence[ActivityInterval] = (),
-    observed_skin: NDArray[np.floating] | None = None,
-    renderer: OffscreenRenderer | None = None,
-) -> Image.Image:
-    """Draw the figure of one fitted trial.
+@dataclass(frozen=True, eq=False)
+class FitFigureData:
+    """What the figure of one fitted trial shows: T frames, M markers, and bodies of K frames."""
 
-    Args:
-        residual_mm: (T, M) distance between measured and virtual marker; NaN where a marker is not visible.
-        labels: (M,) marker names.
-        rate_hz: frame rate.
-        frames: 1 to 3 indices of frames whose bodies are shown (K).
-        vertices_m: (K, V, 3) vertices of the body in these frames, y up.
-        faces: (F, 3) triangles.
-        observed_m: (K, M, 3) measured markers; NaN where not visible.
-        virtual_m: (K, M, 3) virtual markers on the body.
-        title_lines: the first line is large.
-        first_frame: number of frame 0 in the recording file.
-        activity: what the subject does; times of other activities than walking are shaded, with their name.
-        observed_skin: (K, V) 1 where markers observe the body, 0.5 where it is inferred, 0 where neither, drawn pale;
-            all observed if None.
-        renderer: renders the bodies; the shared one if None.
+    residual_mm: NDArray[np.floating]  # (T, M) distance of measured and virtual marker; NaN where it is not visible
+    labels: Sequence[str]  # (M,) marker names
+    rate_hz: float
+    frames: Sequence[int]  # (K,) 1 to 3 indices of the frames whose bodies are shown
+    vertices_m: NDArray[np.floating]  # (K, V, 3) of the body, y up
+    faces: NDArray[np.integer]  # (F, 3) triangles
+    observed_m: NDArray[np.floating]  # (K, M, 3) measured markers; NaN where not visible
+    virtual_m: NDArray[np.floating]  # (K, M, 3) virtual markers on the body
+    title_lines: Sequence[str] = ()  # the first line is large
+    first_frame: int = 1  # number of frame 0 in the recording file
+    activity: Sequence[ActivityInterval] = ()  # times of other activities than walking are shaded, with their name
+    # (K, V) 1 where markers observe the body, 0.5 where it is inferred, 0 where neither, drawn pale; None: all observed
+    observed_skin: NDArray[np.floating] | None = None
+
+    @cached_property
+    def frame_mean_mm(self) -> NDArray[np.float64]:
+        """The mean residual (T,) over markers; NaN where none is visible."""
+        return _nan_mean(self.residual_mm, axis=1)
+
+
+def draw_fit_figure(data: FitFigureData) -> Image.Image:
+    """Draw the figure of one fitted trial.
 
     Raises:
         RenderingUnavailableError: this machine cannot render.
     """
-    residuals = np.asarray(residual_mm, dtype=np.float64)
-    marker_mean, frame_mean = _nan_mean(residuals, axis=0), _nan_mean(residuals, axis=1)
-    worst_first = np.argsort(np.where(np.isnan(marker_mean), -1.0, marker_mean), kind="stable")[::-1]
-    seconds = len(residuals) / rate_hz
-
-    map_top = 166 + 21 * max(len(title_lines) - 1, 0) + _STRIP_HEIGHT
+    map_top = 166 + 21 * max(len(data.title_lines) - 1, 0) + _STRIP_HEIGHT
     available = _MIN_HEIGHT - map_top - _BELOW_MAP
-    row_height = int(np.clip(available // max(len(labels), 1), _MIN_ROW_HEIGHT, _MAX_ROW_HEIGHT))
-    map_height = row_height * len(labels)
-    page_height = map_top + max(map_height, available) + _BELOW_MAP
+    row_height = int(np.clip(available // max(len(data.labels), 1), _MIN_ROW_HEIGHT, _MAX_ROW_HEIGHT))
+    page_height = map_top + max(row_height * len(data.labels), available) + _BELOW_MAP
     page = Image.new("RGB", (_WIDTH, page_height), (255, 255, 255))
-    pen = ImageDraw.Draw(page)
-    _draw_title(pen, title_lines)
+    _draw_title(ImageDraw.Draw(page), data.title_lines)
+    _draw_residuals(page, data, map_top, row_height)
+    _draw_bodies(page, data, map_top - 52 - _STRIP_HEIGHT)
+    return page
 
+
+def _draw_residuals(page: Image.Image, data: FitFigureData, map_top: int, row_height: int) -> None:
+    """Draw the left half of the page: the mean residual by time above a heatmap of all markers."""
+    pen, residuals = ImageDraw.Draw(page), np.asarray(data.residual_mm, dtype=np.float64)
+    marker_mean = _nan_mean(residuals, axis=0)
+    worst_first = np.argsort(np.where(np.isnan(marker_mean), -1.0, marker_mean), kind="stable")[::-1]
     label_font = _font(min(row_height - 2, 15))
-    names = [_to_ascii(label)[:14] for label in labels]
+    names = [_to_ascii(label)[:14] for label in data.labels]
     label_width = max([int(label_font.getlength(name)) for name in names] + [30])
-    heat = _Box(_MARGIN + label_width + 10, map_top, _BODIES_LEFT - 170, map_top + map_height)
+    heat = _Box(_MARGIN + label_width + 10, map_top, _BODIES_LEFT - 170, map_top + row_height * len(names))
     strip = _Box(heat.left, map_top - 30 - _STRIP_HEIGHT, heat.right, map_top - 30)
 
     pen.text((_MARGIN, strip.top - 44), "Distance between measured and fitted markers (mm)", _INK, _font(18), "lm")
-    _draw_activity(pen, strip, activity, len(residuals))
-    _draw_frame_means(pen, strip, frame_mean)
+    _draw_activity(pen, strip, data.activity, len(residuals))
+    _draw_frame_means(pen, strip, data.frame_mean_mm)
     page.paste(_render_heatmap(residuals[:, worst_first], heat.width, row_height), (heat.left, heat.top))
     _draw_rows(pen, heat, [names[i] for i in worst_first], marker_mean[worst_first], label_font)
-    _draw_time_axis(pen, heat, seconds)
-    _draw_colorbar(page, pen, _Box(heat.right + 90, heat.top, heat.right + 106, heat.top + max(map_height, 200)))
-    for name, frame in zip(_FRAME_NAMES, frames, strict=False):
+    _draw_time_axis(pen, heat, len(residuals) / data.rate_hz)
+    _draw_colorbar(page, pen, _Box(heat.right + 90, heat.top, heat.right + 106, heat.top + max(heat.height, 200)))
+    for name, frame in zip(_FRAME_NAMES, data.frames, strict=False):
         x = heat.left + round((frame + 0.5) / len(residuals) * heat.width)
         pen.line((x, strip.top, x, heat.bottom), (255, 255, 255), 3)
         pen.line((x, strip.top, x, heat.bottom), _INK, 1)
         _draw_tag(pen, (x, strip.top - 11), name)
 
-    bodies = _Box(_BODIES_LEFT, strip.top - 22, _WIDTH - _MARGIN // 2, page_height - 92)
-    image, columns = _render_bodies(
-        bodies, labels, vertices_m, faces, observed_m, virtual_m, observed_skin, renderer or shared_renderer()
-    )
-    page.paste(image, (bodies.left, bodies.top))
-    for name, frame, column in zip(_FRAME_NAMES, frames, columns, strict=False):
-        _draw_tag(pen, (bodies.left + column, bodies.bottom + 12), name)
-        mean = frame_mean[frame]
-        caption = f"{frame / rate_hz:.2f} s, frame {first_frame + frame}"
+
+def _draw_bodies(page: Image.Image, data: FitFigureData, top: int) -> None:
+    """Draw the right half of the page: the bodies with their markers, captions and a legend."""
+    pen = ImageDraw.Draw(page)
+    box = _Box(_BODIES_LEFT, top, _WIDTH - _MARGIN // 2, page.height - 92)
+    image, columns = _render_bodies(box, data)
+    page.paste(image, (box.left, box.top))
+    for name, frame, column in zip(_FRAME_NAMES, data.frames, columns, strict=False):
+        _draw_tag(pen, (box.left + column, box.bottom + 12), name)
+        mean = data.frame_mean_mm[frame]
+        caption = f"{frame / data.rate_hz:.2f} s, frame {data.first_frame + frame}"
         caption += ", no marker visible" if math.isnan(mean) else f", mean {mean:.1f} mm"
-        pen.text((bodies.left + column, bodies.bottom + 34), caption, _INK, _font(15), "mm")
-    unobserved = observed_skin is not None and bool((observed_skin < MIN_OBSERVED_SKIN).any())
-    _draw_legend(pen, _Box(bodies.left, page_height - 44, bodies.right, page_height - 20), unobserved)
-    return page
+        pen.text((box.left + column, box.bottom + 34), caption, _INK, _font(15), "mm")
+    unobserved = data.observed_skin is not None and bool((data.observed_skin < MIN_OBSERVED_SKIN).any())
+    _draw_legend(pen, _Box(box.left, page.height - 44, box.right, page.height - 20), unobserved)
 
 
 def draw_small_figure() -> None:
@@ -159,11 +156,14 @@ def draw_small_figure() -> None:
     """
     triangle = np.array([[[0.0, 0.0, 0.0], [0.3, 0.0, 0.0], [0.0, 1.8, 0.0]]])
     marker = triangle[:, :1]
-    draw_fit_figure(np.zeros((2, 1)), ["LASI"], 100.0, [0], triangle, np.array([[0, 1, 2]]), marker, marker)
+    draw_fit_figure(
+        FitFigureData(np.zeros((2, 1)), ["LASI"], 100.0, [0], triangle, np.array([[0, 1, 2]]), marker, marker)
+    )
 
 
-def _nan_mean(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+def _nan_mean(values: NDArray[np.floating], axis: int) -> NDArray[np.float64]:
     """Return the mean without NaNs; NaN where all values are NaN, without a warning."""
+    values = np.asarray(values, dtype=np.float64)
     with np.errstate(invalid="ignore"):
         return np.nansum(values, axis=axis) / (~np.isnan(values)).sum(axis=axis)
 
@@ -284,31 +284,21 @@ def _draw_legend(pen: ImageDraw.ImageDraw, box: _Box, unobserved: bool) -> None:
         x += 26 + font.getlength(text) + gap
 
 
-def _render_bodies(
-    box: _Box,
-    labels: Sequence[str],
-    vertices_m: NDArray[np.floating],
-    faces: NDArray[np.integer],
-    observed_m: NDArray[np.floating],
-    virtual_m: NDArray[np.floating],
-    observed_skin: NDArray[np.floating] | None,
-    renderer: OffscreenRenderer,
-) -> tuple[Image.Image, list[int]]:
+def _render_bodies(box: _Box, data: FitFigureData) -> tuple[Image.Image, list[int]]:
     """Render the bodies side by side on one floor, facing the same direction; return the image and their columns."""
     rotated = []
-    for k in range(len(vertices_m)):
-        R_page_lab = _rotation_to_face_z(labels, np.asarray(virtual_m[k], dtype=np.float64))
-        rotated.append(
-            [np.asarray(points[k], np.float64) @ R_page_lab.T for points in (vertices_m, observed_m, virtual_m)]
-        )
+    for k in range(len(data.vertices_m)):
+        R_page_lab = _rotation_to_face_z(data.labels, np.asarray(data.virtual_m[k], dtype=np.float64))
+        shown = (data.vertices_m, data.observed_m, data.virtual_m)
+        rotated.append([np.asarray(points[k], np.float64) @ R_page_lab.T for points in shown])
     row = layout_row(rotated, _VIEW, box.width, box.height)
     observed, virtual = (np.concatenate([points[i] for points in row.point_sets]).astype(np.float32) for i in (1, 2))
     scene = Scene(
         meshes=tuple(
             Mesh(
                 body.astype(np.float32),
-                np.asarray(faces, dtype=np.int32),
-                values=None if observed_skin is None else observed_skin[k].astype(np.float32),
+                np.asarray(data.faces, dtype=np.int32),
+                values=None if data.observed_skin is None else data.observed_skin[k].astype(np.float32),
                 scale=SkinScale(),
             )
             for k, (body, _, _) in enumerate(row.point_sets)
@@ -320,7 +310,7 @@ def _render_bodies(
         segments=(Segments(observed, virtual, RESIDUAL, width_px=2.0),),
         floor=Floor(0.0),
     )
-    return Image.fromarray(renderer.draw(scene, row.camera, box.width, box.height)), list(row.columns)
+    return Image.fromarray(shared_renderer().draw(scene, row.camera, box.width, box.height)), list(row.columns)
 
 
 def _rotation_to_face_z(labels: Sequence[str], markers_m: NDArray[np.float64]) -> NDArray[np.float64]:

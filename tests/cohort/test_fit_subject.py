@@ -370,7 +370,7 @@ def test_trial_that_cannot_be_written_does_not_stop_the_other(subject, settings)
 
 
 def test_fit_without_rendering_is_saved_with_a_warning(one_trial, settings, monkeypatch):
-    def no_drawing(**_):
+    def no_drawing(_):
         raise RenderingUnavailableError("no EGL here.")
 
     monkeypatch.setattr(save_module, "draw_fit_figure", no_drawing)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gait.kinematics.walking import Activity, ActivityInterval
-from gait.report.fit_figure import RESIDUAL_SCALE, draw_fit_figure
+from gait.report.fit_figure import RESIDUAL_SCALE, FitFigureData, draw_fit_figure
 from gait.viewing.camera import Camera
 from gait.viewing.colours import MISSING, OBSERVED, SKIN, VIRTUAL, SequentialScale
 from gait.viewing.offscreen_renderer import OffscreenRenderer, RenderingUnavailableError, shared_renderer
@@ -156,7 +157,7 @@ def test_sequential_scale_is_monotonic_in_lightness_and_has_a_missing_colour() -
     assert tuple(scale.colours(np.nan)) == MISSING
 
 
-def example_fit(frames: int = 300, markers: int = 43) -> dict[str, object]:
+def example_fit(frames: int = 300, markers: int = 43) -> FitFigureData:
     """Return a tall ball with markers as the body; marker k has a residual of k/2 mm, marker 3 is never visible."""
     vertices, faces = ball((0.0, 0.0, 0.0), 0.5)
     body = vertices * (0.5, 1.8, 0.3) + np.array((2.0, 0.9, 1.0), dtype=np.float32)
@@ -170,17 +171,17 @@ def example_fit(frames: int = 300, markers: int = 43) -> dict[str, object]:
     observed_m = virtual_m + np.array((0.0, 0.004, 0.0))
     observed_m[:, 3] = np.nan
     chosen = [frames // 10, frames // 2, frames * 9 // 10]
-    return {
-        "residual_mm": residual_mm,
-        "labels": labels,
-        "rate_hz": 100.0,
-        "frames": chosen,
-        "vertices_m": three,
-        "faces": faces,
-        "observed_m": observed_m,
-        "virtual_m": virtual_m,
-        "title_lines": ["A trial – with an é", "second line", "a very long line " * 30],
-    }
+    return FitFigureData(
+        residual_mm=residual_mm,
+        labels=labels,
+        rate_hz=100.0,
+        frames=chosen,
+        vertices_m=three,
+        faces=faces,
+        observed_m=observed_m,
+        virtual_m=virtual_m,
+        title_lines=["A trial – with an é", "second line", "a very long line " * 30],
+    )
 
 
 def has_colour(image: NDArray[np.uint8], colour: object) -> NDArray[np.bool_]:
@@ -189,7 +190,7 @@ def has_colour(image: NDArray[np.uint8], colour: object) -> NDArray[np.bool_]:
 
 def test_draw_fit_figure_has_sorted_heatmap_and_three_bodies() -> None:
     fit = example_fit()
-    page = draw_fit_figure(**fit)  # type: ignore[arg-type]
+    page = draw_fit_figure(fit)
     image = np.asarray(page)
     assert page.size == (1800, 1000)
     left, right = image[:, :620], image[:, 820:]
@@ -213,35 +214,37 @@ def test_draw_fit_figure_has_sorted_heatmap_and_three_bodies() -> None:
 
 def test_draw_fit_figure_shows_the_same_side_for_any_heading() -> None:
     fit = example_fit()
-    facing_one_way = np.asarray(draw_fit_figure(**fit))  # type: ignore[arg-type]
+    facing_one_way = np.asarray(draw_fit_figure(fit))
     turn = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])
-    turned = {key: np.asarray(fit[key]) @ turn.T for key in ("vertices_m", "observed_m", "virtual_m")}
-    facing_another = np.asarray(draw_fit_figure(**{**fit, **turned}))  # type: ignore[arg-type]
+    turned = replace(
+        fit, vertices_m=fit.vertices_m @ turn.T, observed_m=fit.observed_m @ turn.T, virtual_m=fit.virtual_m @ turn.T
+    )
+    facing_another = np.asarray(draw_fit_figure(turned))
     differing = (np.abs(facing_one_way.astype(int) - facing_another) > 40).any(axis=-1)
     assert differing.mean() < 0.001
 
 
 def test_draw_fit_figure_shades_the_times_of_standing() -> None:
     fit = example_fit()
-    frames = len(np.asarray(fit["residual_mm"]))
-    plain = np.asarray(draw_fit_figure(**fit))  # type: ignore[arg-type]
+    frames = len(fit.residual_mm)
+    plain = np.asarray(draw_fit_figure(fit))
     widths = []
     for end in (frames // 4, frames // 2):
         activity = (ActivityInterval(Activity.STANDING, 0, end), ActivityInterval(Activity.WALKING, end, frames))
-        shaded = np.asarray(draw_fit_figure(**fit, activity=activity))  # type: ignore[arg-type]
+        shaded = np.asarray(draw_fit_figure(replace(fit, activity=activity)))
         rows, columns = np.nonzero((plain != shaded).any(axis=-1))
         assert np.ptp(rows) <= 62, "beside the mean residual"
         widths.append(np.ptp(columns))
     assert widths[1] == pytest.approx(2 * widths[0], abs=4)
     walking = (ActivityInterval(Activity.WALKING, 0, frames),)
-    np.testing.assert_array_equal(np.asarray(draw_fit_figure(**fit, activity=walking)), plain)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(np.asarray(draw_fit_figure(replace(fit, activity=walking))), plain)
 
 
 def test_draw_fit_figure_draws_unobserved_skin_pale() -> None:
     fit = example_fit()
-    shape = np.asarray(fit["vertices_m"]).shape[:2]
+    shape = fit.vertices_m.shape[:2]
     plain, known, half, unknown = (
-        np.asarray(draw_fit_figure(**fit, observed_skin=skin)).astype(int)  # type: ignore[arg-type]
+        np.asarray(draw_fit_figure(replace(fit, observed_skin=skin))).astype(int)
         for skin in (None, *(np.full(shape, value) for value in (1.0, 0.5, 0.0)))
     )
     assert np.abs(known - plain).max() <= 1
@@ -258,7 +261,7 @@ def test_draw_fit_figure_draws_unobserved_skin_pale() -> None:
 @pytest.mark.parametrize(("frames", "markers"), [(1, 5), (20_000, 9), (37, 90)])
 def test_draw_fit_figure_of_any_length_and_number_of_markers(frames: int, markers: int) -> None:
     fit = example_fit(frames, markers)
-    page = draw_fit_figure(**fit)  # type: ignore[arg-type]
+    page = draw_fit_figure(fit)
     assert page.width == 1800
     assert page.height >= 1000
 
@@ -267,7 +270,7 @@ def test_draw_fit_figure_averages_long_trials_without_gaps() -> None:
     fit = example_fit(20_000, 9)
     residual_mm = np.full((20_000, 9), 4.0)
     residual_mm[::2, :] = np.nan
-    image = np.asarray(draw_fit_figure(**{**fit, "residual_mm": residual_mm}))  # type: ignore[arg-type]
+    image = np.asarray(draw_fit_figure(replace(fit, residual_mm=residual_mm)))
     assert has_colour(image[:, :620], RESIDUAL_SCALE.colours(4.0)).sum() > 100_000
     assert has_colour(image[:, 100:600], MISSING).sum() < 1000
 
