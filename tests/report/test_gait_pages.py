@@ -42,7 +42,7 @@ from gait.report.gait.norm_section import describe_band
 from gait.report.gait.norm_set import NormResults, NormSet, default_norms
 from gait.report.gait.numbers import format_value
 from gait.report.gait.subject_page import subject_page
-from gait.report.gait.svg_chart import CurveAxis, DrawnCurve, NormBand, curve_chart
+from gait.report.gait.svg_chart import Bar, BarGroup, CurveAxis, DrawnCurve, NormBand, bar_chart, curve_chart
 from gait.synthetic import make_subject, make_trial, write_recording
 from gait.synthetic.pathologies import make_pathology
 from tests.helpers.browser import needs_browser, open_page
@@ -156,7 +156,9 @@ def test_each_subject_has_a_page_and_tables_linked_from_the_cohort(export: Path)
         assert not {"script", "link", "img", "iframe"} & set(page.names)
         assert page.links
         for link in page.links:
-            assert (path.parent / unquote(link)).resolve().is_file(), link
+            file, _, place = unquote(link).partition("#")
+            assert (path.parent / file if file else path).resolve().is_file(), link
+            assert f'id="{place}"' in path.read_text(encoding="utf-8") or not place
         assert ODD not in path.read_text(encoding="utf-8"), "names are escaped"
     assert ODD in _Page(export / "index.html").words
 
@@ -493,6 +495,12 @@ def test_findings_are_beyond_norm_and_error(poses: Path, tmp_path: Path) -> None
     findings = [each for each in norm["deviations"] if each["angle"] in AXES]
     assert page.count('<rect class="mark ') == len(findings)
     assert "95 % error of the mean by the fit" in page
+    words = " ".join(_Page(folder / "gait.html").words.split())
+    assert re.search(
+        r"Knee flexion, \d+ to \d+ % of the cycle: below the norm \(direction: extension\), up to \d", words
+    )
+    gps = next(each for each in rows_of(folder / "scores.csv") if (each["score"], each["side"]) == ("GPS", "overall"))
+    assert f"Gait Profile Score of both sides {float(gps['value']):.1f}°" in words
     rows = [row for row in rows_of(folder / "curves.csv") if row["angle"] == "knee_flexion"]
     assert all(0.2 < float(row["standard_error"]) < 10 for row in rows)
 
@@ -523,11 +531,17 @@ def test_own_controls_are_a_norm_with_a_band_for_whole_curves(poses: Path, contr
     assert result.problems == ()
     pages = [_Page(path) for path in sorted(tmp_path.glob("subjects/healthy/*/gait.html"))]
     assert len(pages) == NUM_CONTROLS
-    inside = [page for page in pages if "whole curve of an angle lies inside with a probability of 95 %" in page.words]
+    inside = [
+        page
+        for page in pages
+        if "whole curve of an angle lies inside the band with a probability of 95 %" in page.words
+    ]
     assert len(inside) == NUM_CONTROLS
     words = " ".join(pages[0].words.split())
     assert f"{NUM_CONTROLS} persons" in words
-    assert "This subject is one of these controls" in words
+    assert words.count("This subject is one of these controls") == 2
+    index = _Page(tmp_path / "index.html").words
+    assert "the score of a control who is one of them is somewhat too small" in " ".join(index.split())
     assert re.search(r"95 % of persons like the controls, at their own pace, have an overall GPS from \d", words)
     assert re.search(rf"Cadence, steps/min \S+( ± \S+)? \S+( ± \S+)? \d, \d \S+ % \d+ ± \d+ \({NUM_CONTROLS}\)", words)
 
@@ -567,3 +581,19 @@ def test_pages_can_be_read_on_any_screen(export: Path, browser: Browser, scheme:
             assert opened.requests == opened.errors == opened.violations() == []
             assert opened.width_of_content() == 400
             assert opened.accessibility_problems() == []
+
+
+def test_spread_between_trials_is_shown_if_there_are_two(export: Path) -> None:
+    heads = {name: _Page(folder_of(export, name) / "gait.html").words for name in ("healthy/anna", "healthy/bert")}
+    assert "Further SD between trials" in heads["healthy/anna"]
+    assert "between trials" not in heads["healthy/bert"].split("Symmetry and repeatability")[1]
+
+
+def test_score_and_that_of_the_norm_are_both_seen() -> None:
+    chart = bar_chart([BarGroup("Pelvic tilt", [Bar("left", 2.0, 7.0)])], "°", "Profile")
+    bars = re.findall(r'class="bar (\w+)" x="([\d.]+)" y="([\d.]+)" width="([\d.]+)"', chart)
+    (kind, x, y, width), (own, own_x, own_y, own_width) = ((each[0], *map(float, each[1:])) for each in bars)
+    assert (kind, own) == ("reference", "left"), "the score is drawn after the norm, above it"
+    assert own_y > y
+    assert x < own_x
+    assert own_x + own_width < x + width

@@ -52,6 +52,7 @@ def cohort_page(
         value=lambda subject, name: format_value(name, subject.parameters[name, "both"]),
         score=format_number,
         norm=norms.norms[0].source if norms.norms else None,
+        controls_are_norm=bool(norms.norms) and norms.norms[0] is norms.controls,
         gdi=norms.gdi[0].source,
         planes=PLANES,
         grids=_group_grids(groups),

@@ -46,8 +46,8 @@ def describe_band(comparison: NormComparison) -> str:
     norm = comparison.curves
     if norm.band == "prediction" and norm.coverage is not None:
         promise = (
-            f"a new person’s whole curve of an angle lies inside with a probability of {100 * norm.coverage:.0f} %; "
-            "darker: mean ± 1 SD"
+            "a new person’s whole curve of an angle lies inside the band with a probability of "
+            f"{100 * norm.coverage:.0f} %; darker: mean ± 1 SD"
         )
     else:
         promise = "mean ± 1 SD at each percent; about half of healthy persons leave it somewhere"
@@ -84,7 +84,8 @@ def describe_rule(comparison: NormComparison) -> str:
     )
     return (
         f"Marked is where a mean curve is beyond {limit} by more than its own 95 % error ({ERROR_FACTOR:g} standard "
-        f"errors of the fit), for at least {MIN_PERCENTS} % of the cycle."
+        f"errors of the fit), for at least {MIN_PERCENTS} % of the cycle. Each curve is judged by itself, so that "
+        "of all curves of a healthy person some may be marked."
     )
 
 
@@ -101,10 +102,12 @@ def describe_deviation(deviation: Deviation) -> str:
     """Return one finding as a sentence without its subject: the part of the cycle, direction, size and error."""
     definition = next(each for each in ANGLES if each.name == deviation.angle)
     above = deviation.largest_deg > 0
+    direction = definition.positive if above else definition.negative
     return (
         f"{AXES[deviation.angle].title}, {deviation.first_percent} to {deviation.last_percent} % of the cycle: "
-        f"{'above' if above else 'below'} the norm ({definition.positive if above else definition.negative}), by up to "
-        f"{abs(deviation.largest_deg):.1f}° at {deviation.largest_percent} %; 95 % error ± {deviation.error_deg:.1f}°"
+        f"{'above' if above else 'below'} the norm (direction: {direction}), up to "
+        f"{abs(deviation.largest_deg):.1f}° beyond its limit at {deviation.largest_percent} %; 95 % error ± "
+        f"{deviation.error_deg:.1f}°"
     )
 
 
@@ -187,7 +190,7 @@ def _notes(comparison: NormComparison, results: NormResults, norms: NormSet) -> 
     if results.own_profile is not None:
         gps = format_number(results.own_profile.gps_deg["overall"], 1)
         yield (
-            "This subject is one of these controls, so band and scores above are partly its own. Against the other "
+            "This subject is one of these controls, so the scores above are partly against itself. Against the other "
             f"controls its overall GPS is {gps}°."
         )
 
@@ -224,3 +227,15 @@ def gdi_lines(results: NormResults) -> list[str]:
         missing = "" if all(map(math.isfinite, each.gdi.values())) else " It needs nine angles, all observed."
         lines.append(f"{each.source.title} ({each.source.of_whom}): {sides}.{missing}")
     return lines
+
+
+def scores_line(results: NormResults) -> str:
+    """Return the overall GPS and the first GDI with those of the norm, for the head of a page; "" without both."""
+    parts = []
+    if (drawn := results.drawn) is not None and math.isfinite(gps := drawn.profile.gps_deg["overall"]):
+        norm = format_number(drawn.reference_gps_deg, 1)
+        parts.append(f"Gait Profile Score of both sides {gps:.1f}° (persons of the norm {norm}°)")
+    if results.gdi and any(map(math.isfinite, results.gdi[0].gdi.values())):
+        sides = ", ".join(f"{side} {format_number(value, 0)}" for side, value in results.gdi[0].gdi.items())
+        parts.append(f"Gait Deviation Index {sides} (norm 100)")
+    return "; ".join(parts)

@@ -24,13 +24,14 @@ from gait.report.gait.norm_section import (
     gdi_lines,
     norm_rows,
     score_tables,
+    scores_line,
     threshold_lines,
 )
 from gait.report.gait.norm_set import NormResults, NormSet, ParameterReference
 from gait.report.gait.numbers import format_value, shown_unit
 from gait.report.render import render
 from gait.report.unobserved_text import describe_unobserved
-from gait.text import format_number
+from gait.text import format_number, with_true_minus
 
 
 def subject_page(
@@ -59,7 +60,7 @@ def subject_page(
         not_observed=list(_not_observed(subject)),
         excluded=[_excluded_line(each) for each in analysis.curves.excluded],
         event_notes=[
-            (trial.trial, _sources(trial.events), trial.events.notes)
+            (trial.trial, _sources(trial.events), [with_true_minus(note) for note in trial.events.notes])
             for trial in analysis.trials
             if any(trial.quality.num_strides.values())
         ],
@@ -68,6 +69,8 @@ def subject_page(
         band="" if drawn is None else describe_band(drawn),
         rule="" if drawn is None else describe_rule(drawn),
         untested="" if drawn is None else describe_untested(drawn),
+        is_control_of_norm=results.own_profile is not None and norms.controls is not None
+        and drawn is not None and drawn.norm is norms.controls,
         any_tested=drawn is not None and len(drawn.untested) < len(drawn.compared),
         deviations={
             side: [describe_deviation(each) for each in drawn.deviations if each.side == side] for side in SIDES
@@ -75,12 +78,14 @@ def subject_page(
         scores=score_tables(results, norms),
         has_errors=bool(analysis.mean_errors_deg),
         gdi=gdi_lines(results),
+        scores_line=scores_line(results),
         thresholds=threshold_lines(),
         norms=norm_rows(norms),
         signs=[(AXES[each.name].title, each.positive, each.negative) for each in ANGLES],
         parameter_title=norms.parameter_title,
         parameters=_parameter_rows(subject, norms),
         differences=list(_difference_rows(subject)),
+        num_trials=len(analysis.trials),
     )  # fmt: skip
 
 
@@ -137,6 +142,8 @@ def _difference_rows(subject: MeasuredSubject) -> Iterator[tuple[str, ...]]:
                 f"{format_number(found.max_difference_deg, 1, signed=True)} at {found.max_difference_percent} %",
             ]
         spreads = [", ".join(format_number(value, 1) for value in values) for values in (within, between)]
+        if len(analysis.trials) < 2:
+            spreads.pop()  # the one between trials
         yield axis.title, *differences, *spreads
 
 

@@ -183,7 +183,7 @@ def curve_chart(
 
 
 def bar_chart(groups: Sequence[BarGroup], unit: str, label: str, *, top: float = 10.0) -> Markup:
-    """Return bars by group; the grey part of a bar is its reference, a line its whisker.
+    """Return bars by group; the wider grey bar behind one is its reference, a line its whisker.
 
     Args:
         groups: from left to right.
@@ -209,18 +209,13 @@ def bar_chart(groups: Sequence[BarGroup], unit: str, label: str, *, top: float =
         centre, wide = left + (k + 0.5) * step, min(16.0, 0.8 * step / max(len(group.bars), 1))
         for i, bar in enumerate(group.bars):
             x = centre + (i - len(group.bars) / 2) * wide
-            if math.isfinite(bar.value):
-                y = y_of(bar.value)
-                parts.append(
-                    f'<rect class="bar {bar.side}" x="{x + 1:.1f}" y="{y:.1f}" width="{wide - 2:.1f}" '
-                    f'height="{base - y:.1f}"/>'
-                )
-            if math.isfinite(bar.reference):
-                y = y_of(bar.reference)
-                parts.append(
-                    f'<rect class="bar reference" x="{x + 1:.1f}" y="{y:.1f}" width="{wide - 2:.1f}" '
-                    f'height="{base - y:.1f}"/>'
-                )
+            for kind, shown, margin in (("reference", bar.reference, 0.5), (bar.side, bar.value, 0.25 * wide)):
+                if math.isfinite(shown):
+                    y = y_of(shown)
+                    parts.append(
+                        f'<rect class="bar {kind}" x="{x + margin:.1f}" y="{y:.1f}" width="{wide - 2 * margin:.1f}" '
+                        f'height="{base - y:.1f}"/>'
+                    )
             if math.isfinite(bar.low) and math.isfinite(bar.high):
                 parts.append(
                     f'<path class="whisker" d="M{x + wide / 2:.1f} {y_of(bar.low):.1f}V{y_of(bar.high):.1f}"/>'
