@@ -150,8 +150,8 @@ def test_counterfactual_is_stated_and_drawn_dashed(open_body: Body) -> None:
     of = evidence(counterfactual=counterfactual(open_body))
     text = page(of).text
     assert (
-        "takes the decision across the border (0.93 → 0.41): left knee flexion in initial swing +13.9° (from 38.1° to "
-        "52.0° at 71 % of the cycle; norm at this speed 58.0° ± 6.0°)."
+        "takes the decision across the border (P(sick) 0.93 → 0.41): left knee flexion in initial swing +13.9° "
+        "(from 38.1° to 52.0° at 71 % of the cycle; norm at this speed 58.0° ± 6.0°)."
     ) in text
     assert "initial swing, 71 % 38.1° ± 1.1° 52.0° +13.9° 58.0° ± 6.0° 1.6°" in text  # 1.96 √2 · 0.58
     assert "slide by up to 4 mm" in text
@@ -169,7 +169,13 @@ def test_pages_without_parts_do_not_mention_them() -> None:
     found = page(replace(bare, findings=()), charts=())
     assert "There is no finding" in found.text
     assert "Nothing was measured of whether the network uses" in found.text
-    for absent in ("What would change", "Evidence by clinical feature", "Curves", "The body at", "The cohort's output"):
+    for absent in (
+        "What would change",
+        "Evidence by clinical feature",
+        "Curves",
+        "The body at",
+        "From the walking speed alone",
+    ):
         assert absent not in found.text
     escaped = evidence_page(EvidenceContent(replace(bare, subject="sick/P<b>"), "MLP", "LRP", 100.0))
     assert "P<b>" not in escaped
@@ -177,8 +183,15 @@ def test_pages_without_parts_do_not_mention_them() -> None:
 
 def test_speed_is_stated_with_how_far_it_predicts() -> None:
     stated = speed_sentence(evidence())
-    assert "at this speed (0.41, dimensionless) is +0.80 (class sick), that of this walk +2.60." in stated
-    assert stated.endswith("speed explains 31 % of the output's variance, the label 62 %.")
+    assert (
+        "(0.41, dimensionless), an output (logit) of +0.80 is expected (class sick); that of this walk is +2.60."
+        in stated
+    )
+    few = "not enough to call this a decision by speed alone."
+    assert stated.endswith(f"speed explains 31 % of the output's variance, the label 62 %: {few}")
+    assert speed_sentence(evidence(speed_variance=0.6)).endswith(
+        "speed explains 60 % of the output's variance, the label 62 %."
+    )
     assert "explains 0 %" in speed_sentence(evidence(speed_variance=-0.2))
     assert "explains" not in speed_sentence(evidence(speed_variance=float("nan")))
 

@@ -13,6 +13,7 @@ from gait.explaining.evidence.finding import (
     Finding,
     Verdict,
 )
+from gait.explaining.evidence.verdicts import EQUAL_VARIANCE, MIN_SPEED_VARIANCE
 from gait.learning.metrics import THRESHOLD
 from gait.text import format_number, format_probability, join_words, pluralize, with_true_minus
 
@@ -120,9 +121,9 @@ def counterfactual_headline(counterfactual: Counterfactual) -> str:
     walk = counterfactual.boundary
     if walk is None:
         return counterfactual.reason or "No plausible change of the joint angles changes the decision."
-    crossed = f"{format_probability(counterfactual.probability)} → {format_probability(walk.probability)}"
+    crossed = f"P(sick) {format_probability(counterfactual.probability)} → {format_probability(walk.probability)}"
     if not walk.changes:
-        return f"A change takes P(sick) across the border ({crossed})."
+        return f"A change takes the decision across the border ({crossed})."
     towards = "towards the controls " if counterfactual.probability >= THRESHOLD else ""
     return (
         f"The smallest change {towards}that takes the decision across the border ({crossed}): {describe_changes(walk)}."
@@ -151,15 +152,18 @@ def speed_sentence(evidence: Evidence) -> str:
         return ""
     own, by_speed = (format_number(value, 2, signed=True) for value in (evidence.logit, evidence.speed_logit))
     sentence = (
-        f"The cohort's output (logit) at this speed ({format_number(evidence.dimensionless_speed, 2)}, dimensionless) "
-        f"is {by_speed} (class {'sick' if evidence.speed_logit > 0 else 'healthy'}), that of this walk {own}."
+        f"From the walking speed alone ({format_number(evidence.dimensionless_speed, 2)}, dimensionless), an output "
+        f"(logit) of {by_speed} is expected (class {'sick' if evidence.speed_logit > 0 else 'healthy'}); that of this "
+        f"walk is {own}."
     )
     speed, label = (max(value, 0) for value in (evidence.speed_variance, evidence.label_variance))
     if not math.isfinite(speed + label):
         return sentence
+    alone = speed > MIN_SPEED_VARIANCE and speed > label - EQUAL_VARIANCE
     return (
-        f"{sentence} Of persons left out, speed explains {format_percent(speed)} of the output's variance, "
-        f"the label {format_percent(label)}."
+        f"{sentence} Between the persons of the cohort, each predicted from the others, speed explains "
+        f"{format_percent(speed)} of the output's variance, the label {format_percent(label)}"
+        f"{'' if alone else ': not enough to call this a decision by speed alone'}."
     )
 
 

@@ -92,16 +92,16 @@ def measured_sentence(findings: Sequence[Finding]) -> str:
     error = ""
     if math.isfinite(largest.error_deg):
         error = f" ± {format_deg(ERROR_FACTOR * largest.error_deg)} (95 % error of the fit)"
-    outside = f", {format_deg(largest.outside_deg)} outside their band" if largest.outside_deg > 0 else ""
+    outside = f", {format_deg(largest.outside_deg)} outside its band" if largest.outside_deg > 0 else ""
     others = {(each.joint, each.axis) for each in deviating} - {(largest.joint, largest.axis)}
     verb = "is" if len(others) == 1 else "are"
     more = f" {pluralize(len(others), 'other motion')} among the findings {verb} outside, too." if others else ""
     motion = largest.motion[:1].upper() + largest.motion[1:]
     return (
         f"{motion} in {largest.phase} is {format_deg(largest.value_deg)}{error} "
-        f"at {largest.percent} % of the cycle. Controls at this speed: {format_deg(largest.norm_deg)} ± "
+        f"at {largest.percent} % of the cycle. Norm at this speed: {format_deg(largest.norm_deg)} ± "
         f"{format_deg(largest.norm_sd_deg)} (SD). That is {format_deg(abs(largest.value_deg - largest.norm_deg))} from "
-        f"their mean{outside}: it is shown to deviate.{more}"
+        f"its mean{outside}: it is shown to deviate.{more}"
     )
 
 

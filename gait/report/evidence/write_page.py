@@ -144,5 +144,5 @@ def describe_bands(walk: ExplainedWalk) -> str:
     return (
         f"{band} With a probability of {100 * COVERAGE:.0f} %, all curves of a new healthy person on which the "
         "decision relies lie inside the bands. Once one is outside, the bands of the others are narrowed; the drawn "
-        "bands are the narrowed ones."
+        "bands are the narrowed ones. A gait report judges each curve by itself and has other bands."
     )

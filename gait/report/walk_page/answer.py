@@ -87,6 +87,7 @@ def answer_of(page: WalkPage) -> Answer:
     if page.evidence is not None:
         trust.append(measured_sentence(page.evidence.findings))
         trust += verdict_summary(page.evidence)
+        trust += page.evidence.notes
         if page.evidence.counterfactual is not None:
             trust.append(counterfactual_headline(page.evidence.counterfactual))
     if overlay is not None:

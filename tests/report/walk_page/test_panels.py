@@ -35,6 +35,7 @@ pytestmark = [needs_browser, pytest.mark.usefixtures("one_thread")]
 
 HOSTILE = "<script>alert('x')</script>\"'& \U0001f6b6" + "w" * 300
 KNEE_FRAME = 142
+NOTE = "The subject walks more slowly than every control."
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> WalkPage:
         attribution = random_attribution(trial.num_frames, seed=seed)
         attribution.values[:, Joint.HEAD] = np.nan
         overlays.append(AttributionOverlay(trial, network, METHODS[name], attribution, "A sentence on deletion."))
-    found = evidence(finding(frame=KNEE_FRAME, reason=HOSTILE), UNUSED, UNOBSERVED)
+    found = evidence(finding(frame=KNEE_FRAME, reason=HOSTILE), UNUSED, UNOBSERVED, notes=(NOTE,))
     hostile = replace(trial, name=f"sick/P02/{HOSTILE}")
     return WalkPage(hostile, tuple(overlays), curves=curve_section(trial, read_norm("schwartz2008")), evidence=found)
 
@@ -105,6 +106,7 @@ def test_head_says_decision_place_and_trust(opened: WatchedPage, walk: WalkPage)
     assert "Recorded label: patient." in text(opened, ".answer")
     assert walk.overlays[0].attribution.largest_joints()[0] in text(opened, "#answer")
     assert faithfulness_sentence(evidence()) in text(opened, "#answer")
+    assert NOTE in text(opened, "#answer")
     assert "1 finding, 61 % of the evidence: relies on a real deviation" in text(opened, "#answer")
 
 
