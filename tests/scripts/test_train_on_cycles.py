@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from gait.body.skeleton import Joint
+from gait.body.skeleton import MIRROR_ORDER, Joint
 from gait.errors import GaitError
 from gait.explaining.attribution_files import read_explanation
 from gait.explaining.explain_trial import explain_trial
@@ -21,7 +21,6 @@ from gait.learning.fold_result import read_result
 from gait.learning.networks import NETWORKS
 from gait.learning.train_fold import FoldOutcome, FoldTraining
 from gait.learning.training_arguments import parse_training_arguments
-from gait.motion.common_frame import MIRROR_ORDER
 from gait.motion.pose_files import read_poses
 from gait.motion.pose_npz import write_npz
 from gait.report.training.text_summary import glossary, window_settings
