@@ -16,8 +16,10 @@ class ResidualScales:
     Fit reports store these names: renaming a field makes every finished fit out of date.
     """
 
-    marker_m: float = 0.006
-    """Soft-tissue and measurement error of one marker in one frame."""
+    marker_m: float = 0.0045
+    """Soft-tissue and measurement error of one marker in one frame.
+
+    Residuals of recorded trials are 2 to 3.5 mm; motion of the skin that the markers of a segment share leaves none."""
     marker_robust_m: float = 0.010
     """Distance beyond which the cost of a marker grows linearly instead of quadratically (Huber)."""
     joint_centre_m: float = 0.008
@@ -31,7 +33,7 @@ class ResidualScales:
     full weight the posture would be penalized once per frame, and the shape would absorb it."""
     learned_rad: float = 0.3
     """Rotation of a joint away from the pose that VPoser predicts."""
-    limit_rad: float = 0.03
+    limit_rad: float = 0.0225
     """Rotation of a joint beyond its range of motion."""
     shape: float = 1.0
     """Shape coefficient; the shape directions of the body models are scaled to unit standard deviation."""

@@ -6,6 +6,8 @@ positions in the layout is fitted to a few frames, and it is tested whether it f
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -51,6 +53,8 @@ def find_swapped_labels(fitted_body: FittedBody) -> list[tuple[str, str, float]]
     so a marker of which the layout does not know the position is in no pair.
     """
     reduced_body, prior, scales = fitted_body.reduced_body, fitted_body.prior, fitted_body.scales
+    # markers at their positions in the layout have their placement error, too
+    scales = replace(scales, marker_m=float(np.hypot(scales.marker_m, scales.anatomical_offset_m)))
     labels = reduced_body.labels
     approximate = fitted_body.trial.layout.approximate
     placed = np.array([label not in approximate for label in labels])

@@ -161,8 +161,7 @@ NETWORK = Network(
     recommended={
         **RECOMMENDED,
         "specificity": 0.95,
-        "offset": 0.18,
-        "individuality": 2.0,
+        "offset": 0.15,
         "ensemble": 3,
         "epochs": 80,
         "learning_rate": 0.001,
