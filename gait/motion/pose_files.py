@@ -35,7 +35,9 @@ def read_poses(folder: Path, *, body: Body | None = None, rate_hz: float | None 
     sequence = read_frames(folder, body, rate_hz)
     if sequence is not None:
         return sequence
-    raise GaitError(f"{folder}: no poses.npz, pose_*.json or *.txt in it; name the folder of one fitted trial.")
+    raise GaitError(
+        f"{folder}: no poses.npz, pose_*.json or *.txt in it; name the folder of a fitted trial (shape_optimizer.py)."
+    )
 
 
 def find_pose_folders(folder: Path) -> tuple[Path, ...]:

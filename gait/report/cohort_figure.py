@@ -31,7 +31,7 @@ from gait.report.heatmaps import (
     figure_png,
     label_joints,
 )
-from gait.text import pluralize, truncate
+from gait.text import format_probability, pluralize, truncate
 from gait.viewing.colours import Scale, attribution_scale
 
 _INCHES = (17.0, 11.6)
@@ -89,7 +89,10 @@ def cohort_sentences(summary: CohortSummary) -> tuple[str, ...]:
     found = {f"representative {LABEL_NOUNS[label]}": one for label, one in summary.representative.items()}
     found["uncertain subject"] = summary.most_uncertain
     return (
-        *(f"Most {what}: {one['subject']}, P(sick) = {one['probability']:.2f}." for what, one in found.items()),
+        *(
+            f"Most {what}: {one['subject']}, P(sick) {format_probability(one['probability'])}."
+            for what, one in found.items()
+        ),
         *recurrence_sentences(summary),
     )
 
@@ -188,7 +191,7 @@ def draw_cohort_figure(
                 leave_empty(axes, heading)
             else:
                 name = truncate(subject.subject.partition("/")[2], _MAX_NAME_LENGTH)
-                about = f"{name}, P(sick) = {subject.probability:.2f}"
+                about = f"{name}, P(sick) {format_probability(subject.probability)}"
                 draw_panel(axes, subject.attribution, heading, about, column == 0)
                 axes.set_xlabel("% of the gait cycle")
         _draw_predictions(add_panel(1, 3.25, 1.7 * _STEP), comparison.subjects)

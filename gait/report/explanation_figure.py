@@ -35,6 +35,7 @@ from gait.report.heatmaps import (
     figure_png,
     label_joints,
 )
+from gait.text import format_probability
 from gait.viewing.colours import Scale, attribution_scale
 
 _INCHES = (17.0, 12.4)
@@ -191,7 +192,7 @@ def draw_methods_figure(per_method: Sequence[AttributionFigureData], title: str,
 def prediction_text(probability: float) -> str:
     """Return the prediction of the network as text."""
     label = "sick" if probability >= THRESHOLD else "healthy"
-    return f"predicted {label}, P(sick) = {probability:.2f}"
+    return f"predicted {label}, P(sick) {format_probability(probability)}"
 
 
 def unattributed_note(attribution: TrialAttribution) -> str:

@@ -245,7 +245,7 @@ def test_draw_methods_figure_has_one_row_per_method() -> None:
 
 
 @pytest.mark.parametrize(
-    ("probability", "words"), [(0.5, "predicted sick"), (0.49, "predicted healthy"), (1.0, "P(sick) = 1.00")]
+    ("probability", "words"), [(0.5, "predicted sick"), (0.49, "predicted healthy"), (1.0, "P(sick) > 0.99")]
 )
 def test_prediction_text_uses_the_threshold_of_the_metrics(probability: float, words: str) -> None:
     assert words in prediction_text(probability)

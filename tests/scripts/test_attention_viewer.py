@@ -36,6 +36,7 @@ from gait.motion.folds import make_folds
 from gait.motion.pose_npz import write_npz
 from gait.motion.read_dataset import read_dataset
 from gait.synthetic import make_subject, make_trial
+from gait.text import format_probability
 from tests.helpers.explanation_cases import SMALL_MLP, SMALL_TRANSFORMER, WINDOW, write_network
 from tests.helpers.learning_results import fold_result
 from tests.helpers.motion_cases import stick_figure, write_trial
@@ -118,7 +119,7 @@ def test_export_prints_the_prediction_and_writes_the_files(
     assert done.stderr == ""
     probability = read_explanation(folder / "explanation.npz").attribution.trial_probability
     label = "sick" if probability >= 0.5 else "healthy"
-    assert f"sick/P02/walk1: predicted {label}, P(sick) = {probability:.2f}" in done.stdout
+    assert f"sick/P02/walk1: predicted {label}, P(sick) {format_probability(probability)}" in done.stdout
     assert "largest attribution" in done.stdout
     assert {path.name for path in folder.iterdir()} == FILES | EVIDENCE_FILES
 
