@@ -38,17 +38,26 @@ import json
 import shlex
 import sys
 import tempfile
-import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from benchmark import BodyArguments, run
+from cause_networks import (
+    CONFIGURATIONS,
+    attribute,
+    evaluation_subjects,
+    has_axes,
+    logits,
+    phase_windows,
+    probability,
+    read_dataset_of,
+    train,
+)
 from cause_persons import (
-    APART,
     CONDITIONS,
     DEGREES,
     DISTRACTED,
@@ -63,6 +72,7 @@ from cause_persons import (
     unseen_walks,
     write_poses,
 )
+from cause_summary import CHANCE, FRACTION, PERMUTED, SHUFFLED, TRAINED, PersonResult, summarize
 from classification import PUBLISHED_FLAGS
 from torch import Tensor
 
@@ -80,50 +90,22 @@ from gait.explaining.faithfulness import (
     rank_correlation,
 )
 from gait.explaining.localization import (
-    DEVIATION_RANKINGS,
-    METRICS,
     Cause,
     Localization,
-    best_ranking,
     chance_localization,
     deviation_rankings,
-    localization_lead,
-    localization_over_persons,
     localize,
     mean_localization,
     scores_of_windows,
     to_proximal_joints,
 )
-from gait.explaining.methods import explain_windows
-from gait.explaining.trained_network import TrainedNetwork, load_network
-from gait.kinematics.gait_events import nearest_frames
+from gait.explaining.trained_network import TrainedNetwork
 from gait.learning.baselines import dimensionless_speeds
-from gait.learning.cross_validation import make_fold_tasks
-from gait.learning.matched_speed import matched_speed_auc, same_person_auc
-from gait.learning.metrics import THRESHOLD, MetricWithInterval, mean_over_persons, ratio_over_persons
-from gait.learning.networks import NETWORKS
-from gait.learning.train_fold import FoldOutcome
-from gait.learning.training_arguments import TrainingArguments, parse_training_arguments, recommended_flags
-from gait.motion.dataset import GaitDataset, Trial
-from gait.motion.folds import Fold, make_folds
-from gait.motion.read_dataset import read_dataset
-from gait.motion.window_placement import CYCLES
+from gait.motion.dataset import Trial
 from gait.synthetic import PATHOLOGY_NAMES, Variety
 from gait.synthetic.cohort import parse_subject_name
 
-FRACTION = 0.1
 RANDOM_ORDERS = 2
-TRAINED, SHUFFLED, PERMUTED, CHANCE = "trained", "shuffled", "permuted", "chance"
-_CONTROL_NETWORKS = {SHUFFLED: "networks with shuffled weights", PERMUTED: "networks trained on permuted labels"}
-UNDEFINED = MetricWithInterval(float("nan"))
-_DEGREE = "degree_"
-_BATCH_SIZE = 64  # windows
-
-CONFIGURATIONS: Mapping[str, Mapping[str, str]] = {
-    "cause": {name: recommended_flags(NETWORKS[name]) for name in PUBLISHED_FLAGS},
-    "published": {name: f"{flags} --stride 4" for name, flags in PUBLISHED_FLAGS.items()},
-}
-"""Flags of the trainings, by name and network."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,14 +151,6 @@ QUICK = {
 
 
 @dataclass(frozen=True, eq=False)
-class PhaseWindows:
-    """Windows of one trial that begin with a left initial contact, or are mirrored so."""
-
-    seen: Tensor  # (N, L, 22, 3) as the network sees them
-    is_mirrored: Tensor  # (N,)
-
-
-@dataclass(frozen=True, eq=False)
 class Person:
     """One unseen person: the trial and the dimensionless speed of each condition."""
 
@@ -193,21 +167,6 @@ class Controls:
 
     mean: Tensor  # (L, 22, 3)
     sd: Tensor  # (L, 22, 3)
-
-
-@dataclass(frozen=True, eq=False)
-class PersonResult:
-    """What was measured of one person, by the networks of one seed."""
-
-    seed: int
-    pathology: str
-    probability: Mapping[str, float]  # by condition
-    speed: Mapping[str, float]
-    localization: Mapping[str, Mapping[str, Localization]]  # by condition and ranking
-    agreement: float  # rank correlation of two networks' scores; NaN without them
-    # by order of the patches: sums over the person's windows of the whole fall, and of fall, rise and decisions that
-    # flip after ``FRACTION``; NaN if no window is called sick
-    deletion: Mapping[str, Vector] = field(default_factory=dict)  # (5,) the last is the number of windows
 
 
 def main(args: Arguments) -> dict[str, Any]:
@@ -300,60 +259,6 @@ def judge_network(
     return [replace(result, deletion=own) for result, own in zip(results, deletion, strict=True)], missing
 
 
-def evaluation_subjects(poses: Path) -> tuple[str, ...]:
-    """Return the last subject of each label, on whom the training itself is evaluated."""
-    last = []
-    for label in ("healthy", "sick"):
-        names = [path.name for path in (poses / label).iterdir()]
-        last.append(max(names, key=lambda name: (int(name.rpartition("_")[2]), name)))
-    return tuple(last)
-
-
-def train(
-    network: str,
-    flags: Sequence[str],
-    poses: Path,
-    save_folder: Path,
-    *,
-    threshold: bool = True,
-    fold: int | None = None,
-) -> TrainedNetwork:
-    """Train a network on all subjects but those of ``evaluation_subjects``, or without a further fifth, a fold."""
-    words = [*flags, "--base_folder", str(poses), "--save_folder", str(save_folder), "--k_folds", "2", "--cross", "0"]
-    args = parse_training_arguments(NETWORKS[network], __doc__ or "", words, prog="cause.py")
-    if not threshold or fold is not None:
-        args = replace(args, threshold_folds=None)
-    task = whole_cohort(args, fold)
-    *_, outcome = task.run()
-    if not isinstance(outcome, FoldOutcome) or outcome.state not in ("trained", "already finished"):
-        raise GaitError(f"{network}: {getattr(outcome, 'message', 'the training did not end')}")
-    return load_network(task.checkpoint_file)
-
-
-def whole_cohort(args: TrainingArguments, fold: int | None = None) -> Any:
-    """Return the task of training on all subjects but those of ``evaluation_subjects``, or on a fold of them."""
-    (task,) = make_fold_tasks(args, lambda line: print(line, file=sys.stderr))
-    names = evaluation_subjects(args.poses)
-    judged = tuple(sorted(subject for subject in task.sick if subject.partition("/")[2] in names))
-    training = tuple(sorted(set(task.sick) - set(judged)))
-    if fold is not None:
-        sick = {subject: task.sick[subject] for subject in training}
-        fewest = min(sum(sick.values()), len(sick) - sum(sick.values()))
-        training = make_folds(sick, min(5, fewest))[fold].training
-    return replace(task, fold=Fold(0, 2, training, judged), run_id=uuid.uuid4().hex)
-
-
-def read_dataset_of(trained: TrainedNetwork, poses: Path) -> GaitDataset:
-    """Read poses as the network sees them."""
-    return read_dataset(
-        poses,
-        trained.rate_hz,
-        min_frames=trained.window_length,
-        input=trained.input.name,
-        windows=trained.windows,
-    )
-
-
 def read_persons(trained: TrainedNetwork, poses: Path, seed: int, args: Arguments) -> tuple[list[Person], int]:
     """Return the persons with a window in every condition, and the number of the others."""
     dataset = read_dataset_of(trained, poses)
@@ -375,55 +280,12 @@ def read_persons(trained: TrainedNetwork, poses: Path, seed: int, args: Argument
     return persons, len(names) - len(persons)
 
 
-def has_axes(trained: TrainedNetwork) -> bool:
-    """Return whether the axes of the network's input are those of the joints' rotations."""
-    return trained.input.name == "rotations"
-
-
 def read_controls(trained: TrainedNetwork, poses: Path) -> Controls:
     """Return mean and SD of the windows of the training controls at the same phase."""
     dataset = read_dataset_of(trained, poses)
     healthy = [trial for trial in dataset.trials if trial.subject_id in trained.training_subjects and not trial.sick]
     seen = torch.cat([phase_windows(trained, trial).seen for trial in healthy]).double()
     return Controls(seen.mean(dim=0).float(), seen.std(dim=0).float())
-
-
-def phase_windows(trained: TrainedNetwork, trial: Trial, limit: int | None = None) -> PhaseWindows:
-    """Return the windows of a trial that begin with a left contact, or mirrored with a right one; at most so many.
-
-    Windows of ``frames`` that begin with a right contact are not mirrored, so they are omitted.
-    """
-    windows = trained.windows_of(trial)
-    chosen = torch.arange(len(windows))
-    if trained.windows != CYCLES:
-        contacts = torch.as_tensor(nearest_frames(trial.events.initial_contacts["left"]))
-        chosen = chosen[torch.isin(windows.first_frame, contacts)]
-    if limit is not None and len(chosen) > limit:
-        chosen = chosen[torch.linspace(0, len(chosen) - 1, limit).round().long()]
-    return PhaseWindows(windows.batch(chosen), windows.is_mirrored[chosen])
-
-
-def probability(trained: TrainedNetwork, trial: Trial) -> float:
-    """Return P(sick), the mean over all windows of a trial."""
-    windows = trained.windows_of(trial)
-    parts = [logits(trained, windows.batch(batch)) for batch in torch.arange(len(windows)).split(_BATCH_SIZE)]
-    return float(torch.cat(parts).double().sigmoid().mean())
-
-
-def logits(trained: TrainedNetwork, seen: Tensor) -> Tensor:
-    """Return the logits (N,) of windows (N, L, 22, 3)."""
-    with torch.inference_mode():
-        return torch.as_tensor(trained.network(seen))
-
-
-def attribute(trained: TrainedNetwork, seen: Tensor, method: str) -> Tensor:
-    """Return the attribution of windows by axis, (N, L, 22, 3), or (N, L, 22) by a method that has no axes."""
-    name, _, rule = method.partition(":")
-    parts = []
-    for batch in seen.split(_BATCH_SIZE):
-        found = explain_windows(trained.network, batch, name, baseline=trained.mean_window, rule=rule or None)
-        parts.append((found.values if found.axis_values is None else found.axis_values).detach())
-    return torch.cat(parts)
 
 
 def score(trained: TrainedNetwork, person: Person, condition: str, args: Arguments) -> Vector:
@@ -512,164 +374,6 @@ def delete(trained: TrainedNetwork, seen: Tensor, replacements: Tensor, orders: 
         after = (curves.whole_fall, curves.fall_after(FRACTION), curves.rise_after(FRACTION))
         found.append([*(each.sum() for each in after), curves.flipped_after(FRACTION).sum(), len(seen)])
     return np.mean(found, axis=0)
-
-
-def summarize(results: Sequence[PersonResult]) -> dict[str, Any]:
-    """Return the metrics of a network over all persons."""
-    seeds = [result.seed for result in results]
-    p = {name: np.array([result.probability[name] for result in results]) for name in CONDITIONS}
-    speed = {name: np.array([result.speed[name] for result in results]) for name in (WITH, PACED)}
-    pairs = matched_speed_auc(
-        np.repeat([True, False], len(results)),
-        np.concatenate([p[WITH], p[PACED]]),
-        np.concatenate([speed[WITH], speed[PACED]]),
-        fold=[*seeds, *seeds],
-    )
-    metrics = {
-        "auc": plain(same_person_auc(p[WITH], p[OWN], group=seeds)),
-        "matched_auc": plain(same_person_auc(p[WITH], p[PACED], group=seeds)),
-        "distracted_matched_auc": plain(same_person_auc(p[DISTRACTED[WITH]], p[DISTRACTED[PACED]], group=seeds)),
-        "pairs": {
-            "auc": plain(pairs.auc),
-            "speed_alone": plain(pairs.speed_alone),
-            "num_pairs": pairs.num_pairs,
-        },
-        "called_sick": {name: plain(mean_over_persons(p[name] >= THRESHOLD)) for name in CONDITIONS},
-        "called_sick_by_pathology": {
-            name: plain(mean_over_persons(p[WITH][chosen] >= THRESHOLD)) for name, chosen in by_pathology(results)
-        },
-        "agreement": plain(mean_over_persons([result.agreement for result in results])),
-        **summarize_degrees(results),
-        "brier": plain(mean_over_persons(((1 - p[WITH]) ** 2 + p[OWN] ** 2) / 2)),
-        "matched_brier": plain(mean_over_persons(((1 - p[WITH]) ** 2 + p[PACED] ** 2) / 2)),
-        "localization": summarize_localization(results, WITH),
-        "distracted": summarize_localization(results, DISTRACTED[WITH]),
-        "deletion": summarize_deletion(results),
-    }
-    return {**metrics, "problems": problems(metrics)}
-
-
-def problems(metrics: Mapping[str, Any]) -> list[str]:
-    """Describe in sentences where a network, or its explanation, does not show the cause."""
-    lines = []
-    if not metrics["matched_auc"]["low"] > 0.5:
-        lines.append("At matched speed the network may be no better than chance.")
-    if metrics["called_sick"][PACED]["value"] >= 0.5 * metrics["called_sick"][WITH]["value"]:
-        paced, found = (metrics["called_sick"][name]["value"] for name in (PACED, WITH))
-        lines.append(f"Controls at a patient's pace are called sick in {paced:.0%}, patients in {found:.0%}.")
-    for part, where in (("localization", ""), ("distracted", " under distractors")):
-        if not (found := metrics[part]):
-            continue
-        for name in (SHUFFLED, PERMUTED):
-            if name in found["lead"] and not found["lead"][name]["low"] > 0:
-                lines.append(
-                    f"The joint of the cause is not first more often than in {_CONTROL_NETWORKS[name]}{where}."
-                )
-        best = found["best_without_network"]
-        if not found["lead"][best]["low"] > 0:
-            own, other = (found[name]["first"]["value"] for name in (TRAINED, best))
-            lines.append(
-                f"A ranking without a network, {best}, does as well{where}: it has the joint of the cause first in "
-                f"{other:.0%}, the network's explanation in {own:.0%}."
-            )
-    deletion = metrics["deletion"]
-    if TRAINED in deletion:
-        own, random = (deletion[name]["share_after_10_percent"] for name in (TRAINED, "random"))
-        if not own["low"] > random["high"]:  # or undefined
-            lines.append("Deletion in the order of the explanation is hardly better than in random order.")
-    return lines
-
-
-def summarize_degrees(results: Sequence[PersonResult]) -> dict[str, Any]:
-    """Return how many persons are called sick at each severity, and the mildest at which half of them are."""
-    names = sorted({each for result in results for each in result.probability if each.startswith(_DEGREE)})
-    degrees = sorted(int(each.removeprefix(_DEGREE)) / 100 for each in names)
-    called: dict[str, dict[str, Any]] = {}
-    mildest = {}
-    for name, chosen in by_pathology(results):
-        p = {d: [results[k].probability.get(degree_name(d), np.nan) for k in chosen] for d in degrees}
-        rates = {d: mean_over_persons([np.nan if np.isnan(v) else v >= THRESHOLD for v in own]) for d, own in p.items()}
-        called[name] = {f"{degree:g}": plain(rate) for degree, rate in rates.items()}
-        mildest[name] = mildest_degree(degrees, [rate.value for rate in rates.values()])
-    return {"called_sick_by_degree": called, "mildest_degree": mildest}
-
-
-def mildest_degree(degrees: Sequence[float], rates: Sequence[float]) -> float:
-    """Return the lowest severity from which on at least half are called sick, between severities linearly; or NaN."""
-    if not rates or not rates[-1] >= 0.5:
-        return float("nan")
-    last = max((index for index, rate in enumerate(rates) if not rate >= 0.5), default=None)
-    if last is None:
-        return degrees[0]
-    low, high = rates[last], rates[last + 1]
-    return degrees[last] + (degrees[last + 1] - degrees[last]) * (0.5 - low) / (high - low)
-
-
-def by_pathology(results: Sequence[PersonResult]) -> Iterator[tuple[str, list[int]]]:
-    """Yield each pathology with the indices of its persons."""
-    for name in PATHOLOGY_NAMES:
-        chosen = [index for index, result in enumerate(results) if result.pathology == name]
-        if chosen:
-            yield name, chosen
-
-
-def summarize_localization(results: Sequence[PersonResult], condition: str) -> dict[str, Any]:
-    """Return the localization by ranking, and the lead of the trained networks."""
-
-    def rankings(keep: Callable[[PersonResult], bool]) -> dict[str, list[Localization]]:
-        found: dict[str, list[Localization]] = {}
-        for result in filter(keep, results):
-            for name, one in result.localization[condition].items():
-                found.setdefault(name, []).append(one)
-        return found
-
-    counted = rankings(lambda result: result.pathology not in APART)
-    if not counted:
-        return {}
-    without_network = {name: counted[name] for name in DEVIATION_RANKINGS}
-    return {
-        **{name: {m: plain(v) for m, v in localization_over_persons(own).items()} for name, own in counted.items()},
-        "lead": {
-            name: plain(localization_lead(counted[TRAINED], own)["first"])
-            for name, own in counted.items()
-            if name != TRAINED
-        },
-        "best_without_network": best_ranking(without_network),
-        "by_pathology": {
-            name: {
-                metric: plain(
-                    mean_over_persons(
-                        [getattr(results[index].localization[condition][TRAINED], metric) for index in chosen]
-                    )
-                )
-                for metric in METRICS
-            }
-            for name, chosen in by_pathology(results)
-        },
-    }
-
-
-def summarize_deletion(results: Sequence[PersonResult]) -> dict[str, Any]:
-    """Return what deletion and insertion show, by order of the patches; sums over windows, drawn by person."""
-    judged = [result.deletion for result in results if result.deletion]
-    if not judged:
-        return {"persons": 0}
-    orders = {}
-    for name in judged[0]:
-        whole, fall, rise, flipped, count = np.array([own[name] for own in judged]).T
-        defined = ratio_over_persons(whole, count).low > 0
-        shares = [ratio_over_persons(each, whole) if defined else UNDEFINED for each in (fall, rise)]
-        orders[name] = {
-            "share_after_10_percent": plain(shares[0]),
-            "insertion_share_after_10_percent": plain(shares[1]),
-            "flipped_after_10_percent": plain(ratio_over_persons(flipped, count)),
-        }
-    return {"persons": len(judged), "whole_fall": plain(ratio_over_persons(whole, count)), **orders}
-
-
-def plain(estimate: MetricWithInterval) -> dict[str, float]:
-    """Return a metric as plain data."""
-    return dict(vars(estimate))
 
 
 if __name__ == "__main__":

@@ -36,10 +36,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cause
 import evidence
 import numpy as np
 from benchmark import run
+from cause_networks import CONFIGURATIONS
 from cause_persons import APART, OWN, WITH
 from script_runs import fit_command, run_script
 from torch import Tensor
@@ -109,7 +109,7 @@ def main(args: Arguments) -> dict[str, Any]:
             if not folder.exists():
                 evidence.make_cohort(folder, seed, args)
             for network in args.networks:
-                flags = shlex.split(f"{cause.CONFIGURATIONS['cause'][network]} --seed {seed} {args.training}")
+                flags = shlex.split(f"{CONFIGURATIONS['cause'][network]} --seed {seed} {args.training}")
                 save = (args.save or Path(name) / "networks") / str(number) / network
                 trained = evidence.train(network, flags, folder / "training", save)
                 found, others = judge_patients(trained, folder, Path(name) / f"{number}_{network}", body, args)

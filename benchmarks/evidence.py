@@ -40,9 +40,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import cause
 import numpy as np
 from benchmark import BodyArguments, run
+from cause_networks import CONFIGURATIONS, evaluation_subjects
+from cause_networks import train as train_network
 from cause_persons import OWN, PACED, WITH, CohortSpec, permute_labels, training_walks, unseen_walks, write_poses
 from classification import PUBLISHED_FLAGS
 
@@ -161,7 +162,12 @@ def judge_cohort(
     training, unseen = folder / "training", folder / "unseen"
     names = sorted({path.name.partition(".")[0] for path in unseen.glob("*/*")})
     for network in args.networks:
-        flags = [*shlex.split(cause.CONFIGURATIONS["cause"][network]), "--seed", str(seed), *shlex.split(args.training)]
+        flags = [
+            *shlex.split(CONFIGURATIONS["cause"][network]),
+            "--seed",
+            str(seed),
+            *shlex.split(args.training),
+        ]
         trained = train(network, flags, training, save / network)
         cohort = timed(seconds, "read_cohort", read_cohort, trained, training)
         timed(seconds, "norm", cohort.without, "")
@@ -175,7 +181,7 @@ def judge_cohort(
         yield (network, OWN), [decide(cohort, unseen, name, OWN) for name in names]
         permuted = save / "permuted"
         if not permuted.exists():
-            permute_labels(training, permuted, cause.evaluation_subjects(training), 100 + seed)
+            permute_labels(training, permuted, evaluation_subjects(training), 100 + seed)
         others = {
             "shuffled": train(network, flags, permuted, save / f"{network}_shuffled", threshold=False),
             "randomized": replace(trained, network=randomize_weights(trained.network, seed)),
@@ -195,7 +201,7 @@ def judge_cohort(
 def train(network: str, flags: Sequence[str], poses: Path, save: Path, *, threshold: bool = True) -> TrainedNetwork:
     """Train a network, or read it if it is trained already."""
     file = save / "fold0" / f"{network}.ckpt"
-    return load_network(file) if file.exists() else cause.train(network, flags, poses, save, threshold=threshold)
+    return load_network(file) if file.exists() else train_network(network, flags, poses, save, threshold=threshold)
 
 
 def label_by_speed(cohort: Cohort, training: Path, target: Path) -> None:

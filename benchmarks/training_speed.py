@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 import torch
 from adopt import ADOPT
 from benchmark import BenchmarkArguments, measure_seconds, run
-from cause import CONFIGURATIONS
+from cause_networks import CONFIGURATIONS
 from torch import Tensor, nn
 
 from gait.cli.arguments import argument

@@ -1,4 +1,4 @@
-"""The type of arrays in signatures, whose shape and unit stand beside it, runs of a mask, and values between frames."""
+"""The type of arrays in signatures, the vertical axis, runs of a mask, and values between frames."""
 
 from typing import Any
 
@@ -6,7 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Vector = NDArray[np.float64]
-"""Array of any shape."""
+"""Array of any shape; shape and unit stand beside it."""
+
+UP = np.array([0.0, 1.0, 0.0])
+"""The vertical axis of all positions."""
 
 
 def true_runs(mask: NDArray[np.bool_]) -> tuple[slice, ...]:

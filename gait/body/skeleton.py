@@ -124,6 +124,9 @@ def contralateral_joint(joint: Joint) -> Joint:
     return joint
 
 
+MIRROR_ORDER = tuple(int(contralateral_joint(joint)) for joint in BODY_JOINTS)
+"""Index of each joint's contralateral joint: ``joints[MIRROR_ORDER]`` has left and right exchanged."""
+
 MIRROR_PAIRS = tuple((j, contralateral_joint(j)) for j in BODY_JOINTS if j.name.startswith("LEFT_"))
 """(left, right) pairs among the 22 body joints."""
 

@@ -60,6 +60,13 @@ def argument(
 SomeArguments = TypeVar("SomeArguments")
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, as all others are, in place of a page of flags."""
+
+    def error(self, message: str) -> typing.NoReturn:
+        self.exit(2, f"{self.prog}: error: {message} (--help lists all flags)\n")
+
+
 def parse(
     arguments: type[SomeArguments],
     about: str,
@@ -94,7 +101,7 @@ def parser_of(
 ) -> argparse.ArgumentParser:
     """Return the argparse parser of an arguments dataclass; its namespace holds only the flags that are given."""
     example, _, description = about.partition("\n\n")
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=prog,
         description=description.strip() or example,
         epilog=f"example: {example}" if description else None,

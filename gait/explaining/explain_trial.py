@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gait.body.skeleton import MIRROR_ORDER
 from gait.errors import GaitError
 from gait.explaining.attribution import TrialAttribution, WindowAttribution, explainable_mask, input_status
 from gait.explaining.methods import explain_windows, find_method
@@ -20,7 +21,6 @@ from gait.explaining.prepare_trial import prepare_trial
 from gait.explaining.trained_network import TrainedNetwork
 from gait.learning.ensemble import members_of, threshold_of
 from gait.learning.trainer import window_logits
-from gait.motion.common_frame import MIRROR_ORDER
 from gait.motion.dataset import Trial
 from gait.motion.pose_files import read_poses
 from gait.motion.window_placement import FRAMES

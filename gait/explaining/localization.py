@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gait.arrays import Vector
-from gait.body.skeleton import BODY_PARENTS, Joint, contralateral_joint
+from gait.body.skeleton import BODY_PARENTS, MIRROR_ORDER, Joint, contralateral_joint
 from gait.learning.metrics import MetricWithInterval, mean_over_persons
-from gait.motion.common_frame import MIRROR_ORDER
 
 FIRST = 3
 """Number of joints that count as named first."""

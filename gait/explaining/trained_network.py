@@ -18,6 +18,7 @@ from gait.motion.inputs import INPUTS, PUBLISHED
 from gait.motion.window_input import InputReference, WindowInput
 from gait.motion.window_placement import FRAMES, window_duration
 from gait.motion.windows import WindowDataset
+from gait.text import join_names
 
 DEFAULT_RATE_HZ = 100.0
 """Frame rate assumed for a state dict without metadata; the default of training."""
@@ -123,6 +124,12 @@ def load_network(
         GaitError: the file cannot be read, is damaged, holds no known network, or contradicts an argument.
     """
     file = Path(file)
+    if file.is_dir():
+        inside = sorted(
+            path.relative_to(file).as_posix() for path in (*file.glob("*.ckpt"), *file.glob("fold*/*.ckpt"))
+        )
+        instead = f"name one of its checkpoints: {join_names(inside)}" if inside else "name a checkpoint (.ckpt)"
+        raise GaitError(f"{file}: is a folder; {instead}.")
     network, checkpoint = read_network(
         file, pose_heads=pose_heads, classifier_heads=classifier_heads, window_length=window_length
     )

@@ -24,7 +24,9 @@ def read_json(path: Path, kind: str, *, max_bytes: int | None = 16 << 20, **opti
     except OSError as error:
         raise GaitError(f"{path}: the {kind} cannot be read ({error.strerror}); check the path.") from error
     except UnicodeDecodeError as error:
-        raise GaitError(f"{path}: is not text (byte {error.start} is not UTF-8); save it as UTF-8.") from error
+        raise GaitError(
+            f"{path}: is not text (byte {error.start} is not UTF-8); name a {kind}, saved as UTF-8."
+        ) from error
     except json.JSONDecodeError as error:
         raise GaitError(f"{path}, line {error.lineno}, column {error.colno}: is not JSON ({error.msg}).") from error
     except RecursionError as error:

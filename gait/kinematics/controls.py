@@ -43,7 +43,7 @@ def _by_pace(person: str, all_trials: Sequence[TrialAnalysis]) -> Iterable[Contr
         used = {side: curves.used(side) for side in SIDES}
         parameters = pool_parameters([trial.parameters for trial in trials], used)
         means = {key: curves.mean(*key) for key in curves.curves if used[key[1]].any()}
-        yield ControlCurves(person, parameters.mean("walking_speed", "both", scaled=True), means)
+        yield ControlCurves(person, parameters.dimensionless_speed, means)
 
 
 def _median_speed(trial: TrialAnalysis) -> float:

@@ -26,7 +26,7 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from gait.arrays import Vector
+from gait.arrays import UP, Vector
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import Joint
 
@@ -35,7 +35,6 @@ FrameIndices = NDArray[np.int64]
 SIDES = ("left", "right")
 MAX_EVENT_DIFFERENCE_S = 0.15
 """Events of two sources that are farther apart are not the same event."""
-_UP = np.array([0.0, 1.0, 0.0])
 _MIN_FRAMES = 3
 _HEADING_S = 1.2  # about one stride, so that pelvic rotation and sway cancel
 # Speed of the pelvis. Below the first, the direction of progression is the facing direction; above the second, it is
@@ -145,7 +144,7 @@ def progression_directions(joints_m: NDArray[np.floating], rate_hz: float) -> Ve
     span = min(round(_HEADING_S * rate_hz), T - 1)
     to_left = joints[:, Joint.LEFT_HIP] - joints[:, Joint.RIGHT_HIP]
     to_left = to_left + joints[:, Joint.LEFT_SHOULDER] - joints[:, Joint.RIGHT_SHOULDER]
-    facing = _normalize(scipy.ndimage.uniform_filter1d(np.cross(to_left, _UP), max(span, 1), axis=0, mode="nearest"))
+    facing = _normalize(scipy.ndimage.uniform_filter1d(np.cross(to_left, UP), max(span, 1), axis=0, mode="nearest"))
     if span < 1:
         return facing
     begin = np.clip(np.arange(T) - span // 2, 0, T - 1 - span)

@@ -22,7 +22,7 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from gait.arrays import Vector
+from gait.arrays import UP, Vector
 from gait.body.joint_status import JointStatus
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import Joint
@@ -36,7 +36,6 @@ Plane = Literal["sagittal", "frontal", "transverse"]
 
 LABORATORY = "laboratory"
 """In place of a segment: x along the direction of progression, y up, z to the right of it."""
-_UP = np.array([0.0, 1.0, 0.0])
 _PATH_S = 5.0  # time over which the direction of a straight path is averaged
 _STRAIGHT_RAD = math.radians(7)
 _BALL_BELOW_ANKLE_DEG = 18.0  # inclination of the line from ankle to ball of the foot, foot flat, in the mean body
@@ -265,7 +264,7 @@ def laboratory_axes(sequence: PoseSequence) -> Vector:
     curved = np.clip(scipy.ndimage.maximum_filter1d(np.abs(away), 2 * half + 1) / _STRAIGHT_RAD - 1, 0, 1)
     heading = np.arctan2(path[:, 2], path[:, 0]) + curved * away
     x = np.stack([np.cos(heading), np.zeros_like(heading), np.sin(heading)], axis=-1)
-    return np.stack([x, np.broadcast_to(_UP, x.shape), np.cross(x, _UP)], axis=-1)
+    return np.stack([x, np.broadcast_to(UP, x.shape), np.cross(x, UP)], axis=-1)
 
 
 class _Segments:

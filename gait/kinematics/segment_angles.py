@@ -12,12 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.arrays import Vector
+from gait.arrays import UP, Vector
 from gait.body.joint_status import JointStatus
 from gait.body.skeleton import Joint
 from gait.kinematics.gait_events import SIDES, progression_directions
-
-_UP = np.array([0.0, 1.0, 0.0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,19 +47,19 @@ def compute_segment_angles(
         return joints[:, Joint[f"{side.upper()}_{name}" if side else name]]
 
     hips = 0.5 * (at("HIP", "left") + at("HIP", "right"))
-    pelvis = _sagittal(at("SPINE1") - hips, forward, _UP)  # both points move with the pelvis alone
+    pelvis = _sagittal(at("SPINE1") - hips, forward, UP)  # both points move with the pelvis alone
     trunk = at("NECK") - hips
     hip, knee, ankle, shoulder, elbow = ({} for _ in range(5))
     for side in SIDES:
         thigh, shank = at("KNEE", side) - at("HIP", side), at("ANKLE", side) - at("KNEE", side)
-        hip[side] = _sagittal(thigh, forward, -_UP) + pelvis
+        hip[side] = _sagittal(thigh, forward, -UP) + pelvis
         knee[side] = _angle_between(thigh, shank)
         ankle[side] = _angle_between(-shank, at("FOOT", side) - at("ANKLE", side))
         upper, fore = at("ELBOW", side) - at("SHOULDER", side), at("WRIST", side) - at("ELBOW", side)
-        shoulder[side] = _sagittal(upper + fore, forward, -_UP)
+        shoulder[side] = _sagittal(upper + fore, forward, -UP)
         elbow[side] = _angle_between(upper, fore)
     return SegmentAngles(
-        hip, knee, ankle, shoulder, elbow, _sagittal(trunk, forward, _UP), _sagittal(trunk, np.cross(_UP, forward), _UP)
+        hip, knee, ankle, shoulder, elbow, _sagittal(trunk, forward, UP), _sagittal(trunk, np.cross(UP, forward), UP)
     )
 
 

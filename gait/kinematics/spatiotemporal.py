@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.arrays import Vector, interpolate_frames
+from gait.arrays import UP, Vector, interpolate_frames
 from gait.body.joint_status import explainable
 from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import Joint
@@ -23,7 +23,6 @@ from gait.constants import GRAVITY_M_S2
 from gait.kinematics.gait_events import SIDES, GaitEvents
 from gait.kinematics.strides import Stride, find_phases
 
-_UP = np.array([0.0, 1.0, 0.0])
 FOOT_FLAT_PHASE = (0.15, 0.5)
 """Fraction of stance during which the foot is flat and the ankle at rest over the floor."""
 MIN_BELT_M_S = 0.2
@@ -83,6 +82,11 @@ class GaitParameters:
     values: Mapping[tuple[str, str], Vector]  # (parameter name, side) -> (n,) one per stride; NaN if not observed
     used: Mapping[str, NDArray[np.bool_]]  # by side, (n,) the strides that count in mean and SD
     belt_m_s: float = 0.0  # speed of a treadmill's belt; 0 on the floor; NaN if trials differ
+
+    @property
+    def dimensionless_speed(self) -> float:
+        """Mean walking speed over sqrt(gravity · leg length) (Hof 1996); NaN if unknown."""
+        return self.mean("walking_speed", "both", scaled=True)
 
     def of(self, name: str, side: str, *, scaled: bool = False) -> Vector:
         """Return the values (m,) that count: those of used strides, observed; of both sides if ``side`` is "both"."""
@@ -250,7 +254,7 @@ def _parameters_of(
     length = float(np.linalg.norm(along))
     between = other.at(stride.opposite_contact)
     ahead = along / length if length > 0 else np.full(3, np.nan)
-    to_left = np.cross(_UP, ahead) * (1 if stride.side == "left" else -1)
+    to_left = np.cross(UP, ahead) * (1 if stride.side == "left" else -1)
     duration, rate_hz = stride.duration_s, stride.rate_hz
     first = (stride.opposite_foot_off - stride.start) / rate_hz
     single = (stride.opposite_contact - stride.opposite_foot_off) / rate_hz

@@ -1,10 +1,14 @@
-"""Random changes of training windows that say nothing about the label: offsets of joints, and the pace.
+"""Random changes of training windows that say nothing about the label: offsets, the pace, and individuality.
 
 An offset is constant over a window, per joint and axis. It keeps a network from identifying subjects by limb length or
 by the fit's constant joint bias, of which a cohort has only one sample per subject; the movement itself is unchanged.
 
 Patients walk more slowly than controls do, so a network that sees both as they are learns the pace. With --pace, the
 excursion of every training window is brought to a random fraction of that of the controls, whatever its label.
+
+Healthy persons differ from each other, in constants and in the course of a stride. With --individuality, each window
+gets a part of another control's deviation, so that a network learns not to take what this sample of persons happens to
+have for a sign.
 """
 
 from __future__ import annotations
@@ -39,6 +43,8 @@ class Drawn:
     offsets: Tensor | None  # (B, 1, 22, 3) in the units of the network's input; None without offsets
     factor: Tensor | None  # (B,) on the excursion; None without --pace
     random: Tensor | None  # (B, 22) uniform, for the pace of each joint
+    others: Tensor | None = None  # (B,) windows of controls, whose deviations are added; None without --individuality
+    multiples: Tensor | None = None  # (B, 1, 1, 1) of these deviations
 
 
 class Augmentation:
@@ -52,6 +58,7 @@ class Augmentation:
             size = windows.input.offset if settings.offset is None else settings.offset
             compared = windows.reference.mean_window is not None
             self._size, self._units = size * (windows.reference.factor if compared else 1.0), torch.ones(3)
+        self._controls = (~windows.sick).nonzero().squeeze(1)
         self._excursion = torch.ones(len(windows))
         if settings.pace is not None:
             excursion = window_excursions(windows)
@@ -60,7 +67,7 @@ class Augmentation:
 
     def draw(self, batch: Tensor, random: torch.Generator) -> Drawn:
         """Return random numbers for the windows of these indices (B,)."""
-        offsets = factor = uniform = None
+        offsets = factor = uniform = others = multiples = None
         if self._size:
             offsets = torch.randn(len(batch), 1, NUM_BODY_JOINTS, 3, generator=random)
             if left_out := self._windows.left_out:
@@ -71,7 +78,10 @@ class Augmentation:
             target = low + (high - low) * torch.rand(len(batch), generator=random)
             factor = (target / self._excursion[batch]).clamp(MIN_FACTOR, MAX_FACTOR)
             uniform = torch.rand(len(batch), NUM_BODY_JOINTS, generator=random)
-        return Drawn(offsets, factor, uniform)
+        if self._settings.individuality:
+            others = self._controls[torch.randint(len(self._controls), (len(batch),), generator=random)]
+            multiples = self._settings.individuality * (2 * torch.rand(len(batch), 1, 1, 1, generator=random) - 1)
+        return Drawn(offsets, factor, uniform, others, multiples)
 
     def batch(self, indices: Tensor, drawn: Drawn, part: slice, device: torch.device | str) -> Tensor:
         """Return what the network sees of windows (B, L, 22, 3), changed by this part of what was drawn."""
@@ -82,6 +92,8 @@ class Augmentation:
         else:
             values = pace(windows.values(indices), drawn.factor[part], drawn.random[part])
             seen = windows.network_input(values).to(device)
+        if drawn.others is not None and drawn.multiples is not None:
+            seen.addcmul_(windows.batch(drawn.others[part], device), drawn.multiples[part].to(device))
         return seen if drawn.offsets is None else seen.add_(drawn.offsets[part].to(device))
 
 

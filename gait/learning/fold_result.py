@@ -53,8 +53,9 @@ _RUN_ONLY_FLAGS = frozenset(
 )
 
 _LATER_FLAGS = {
-    "input": PUBLISHED, "windows": FRAMES, "deviation": None, "pace": None, "offset": None, "ensemble": 1,
-    "threshold_folds": None, "threshold_specificity": None, "lr_schedule": "constant",
+    "input": PUBLISHED, "windows": FRAMES, "deviation": None, "pace": None, "offset": None,
+    "individuality": None, "ensemble": 1, "threshold_folds": None, "threshold_specificity": None,
+    "lr_schedule": "constant",
 }  # fmt: skip
 """Flags that results of earlier versions do not have, with the values that change nothing."""
 

@@ -21,7 +21,8 @@ from gait.motion.left_out import LeftOut
 from gait.motion.window_placement import FRAMES
 
 _LATER_SETTINGS = (
-    "input", "windows", "deviation", "pace", "offset", "schedule", "ensemble", "threshold_folds", "specificity",
+    "input", "windows", "deviation", "pace", "offset", "individuality", "schedule", "ensemble", "threshold_folds",
+    "specificity",
 )  # fmt: skip
 """Settings that earlier versions did not have; their defaults are what those versions did."""
 

@@ -110,6 +110,13 @@ class TrainingSettings:
         "each joint and axis of a window; --joint_offset is that of --input published " + _defaults_by_input("offset"),
         type=_not_negative,
     )
+    individuality: float | None = argument(
+        None,
+        "augmentation of --input rotations and bones: add to each window the deviation of a random training window of "
+        "a control, times a random number between -B and B (0: none)",
+        type=_not_negative,
+        metavar="B",
+    )
     ensemble: int = argument(1, "number of networks whose mean logit counts, in one checkpoint", type=whole_number)
     threshold_folds: int | None = argument(
         None,
@@ -256,9 +263,11 @@ class TrainingArguments(TrainingSettings):
             )
         if (self.body_file is None) != (self.pose_rate_hz is None):
             raise ArgumentError("--body and --pose_rate belong together: poses without joints need both")
-        for name in ("pace", "offset", "deviation"):
+        for name in ("pace", "offset", "individuality", "deviation"):
             if self.input == PUBLISHED and getattr(self, name) is not None:
                 raise ArgumentError(f"--{name} needs --input rotations or bones")
+        if self.individuality and not self.deviation_factor:
+            raise ArgumentError("--individuality needs a --deviation above 0: it adds deviations from the mean window")
         if self.pace is not None and self.pace[0] > self.pace[1]:
             raise ArgumentError(f"--pace {self.pace[0]:g} {self.pace[1]:g}: give the smaller number first")
 

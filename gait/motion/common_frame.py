@@ -12,14 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gait.body.skeleton import BODY_JOINTS, Joint, contralateral_joint
+from gait.body.skeleton import BODY_JOINTS, Joint
 
 MIN_PROGRESSION = 0.1
 """Minimum horizontal displacement of the pelvis over a window, as a fraction of the distance from ankles to head, for
 which the displacement defines the heading."""
-
-MIRROR_ORDER = tuple(int(contralateral_joint(joint)) for joint in BODY_JOINTS)
-"""Index of each joint's contralateral joint: ``joints[MIRROR_ORDER]`` has left and right exchanged."""
 
 _UPWARDS = (Joint.HEAD, Joint.NECK, Joint.SPINE3, Joint.SPINE2, Joint.SPINE1, Joint.PELVIS)
 _LEGS = tuple((Joint[f"LEFT_{name}"], Joint[f"RIGHT_{name}"]) for name in ("ANKLE", "KNEE", "HIP"))

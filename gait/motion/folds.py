@@ -35,10 +35,11 @@ def make_folds(subjects: Mapping[str, bool], k_folds: int) -> tuple[Fold, ...]:
         raise GaitError(f"{k_folds} folds: at least 2 are needed, one to train and one to evaluate.")
     num_sick = _count(subjects, subjects, sick=True)
     num_healthy = len(subjects) - num_sick
-    if min(num_healthy, num_sick) < k_folds:
+    if (fewer := min(num_healthy, num_sick)) < k_folds:
+        instead = f"Give --k_folds {fewer}, or add subjects." if fewer >= 2 else "Add subjects: 2 folds need 2 of each."
         raise GaitError(
             f"{k_folds} folds need at least {k_folds} healthy and {k_folds} sick subjects; there are {num_healthy} "
-            f"healthy and {num_sick} sick. Use fewer folds (at least 2) or add subjects."
+            f"healthy and {num_sick} sick. {instead}"
         )
     evaluation: list[list[str]] = [[] for _ in range(k_folds)]
     for group in _assignment_order(subjects, "folds"):

@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gait.arrays import Vector
+from gait.arrays import UP, Vector
 from gait.body.skeleton import Joint
 from gait.kinematics.gait_events import progression_directions
-
-_UP = np.array([0.0, 1.0, 0.0])
 
 
 def walking_frames(joints_m: NDArray[np.floating], rate_hz: float) -> Vector:
@@ -22,16 +20,16 @@ def walking_frames(joints_m: NDArray[np.floating], rate_hz: float) -> Vector:
     joints = np.asarray(joints_m, dtype=np.float64)
     ahead = progression_directions(joints, rate_hz)
     facing = _to_left(joints) if not is_mirror_image(joints) else -_to_left(joints)
-    backwards = (np.cross(facing, _UP) * ahead).sum(axis=1, keepdims=True) < 0
+    backwards = (np.cross(facing, UP) * ahead).sum(axis=1, keepdims=True) < 0
     ahead = np.where(backwards, -ahead, ahead)
-    return np.stack([np.cross(_UP, ahead), np.broadcast_to(_UP, ahead.shape), ahead], axis=2)
+    return np.stack([np.cross(UP, ahead), np.broadcast_to(UP, ahead.shape), ahead], axis=2)
 
 
 def is_mirror_image(joints_m: NDArray[np.floating]) -> bool:
     """Return whether joints (T, 22, 3), y up, are a mirror image: the left hip on the right of where the feet point."""
     joints = np.asarray(joints_m, dtype=np.float64)
     ahead = sum(joints[:, Joint[f"{side}_FOOT"]] - joints[:, Joint[f"{side}_ANKLE"]] for side in ("LEFT", "RIGHT"))
-    return bool((np.cross(_UP, ahead) * _to_left(joints)).sum() < 0)
+    return bool((np.cross(UP, ahead) * _to_left(joints)).sum() < 0)
 
 
 def _to_left(joints: Vector) -> Vector:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gait.arrays import Vector
-from gait.body.skeleton import BODY_JOINTS, NUM_BODY_JOINTS, Joint
+from gait.body.skeleton import BODY_JOINTS, MIRROR_ORDER, NUM_BODY_JOINTS, Joint
 from gait.errors import GaitError
-from gait.motion.common_frame import MIRROR_ORDER, apply_transforms, window_transforms
+from gait.motion.common_frame import apply_transforms, window_transforms
 from gait.motion.dataset import Trial
 from gait.motion.inputs import INPUTS, PUBLISHED
 from gait.motion.window_input import InputReference, WindowInput

@@ -17,6 +17,7 @@ from gait.cli.exit_codes import print_err, run_main
 from gait.errors import GaitError
 from gait.report.gait.build import GaitPageSettings, build_gait_pages
 from gait.report.run.settings import PAGE_FILE, RunSettings
+from gait.text import pluralize
 
 COHORT_PAGE = "cohort.html"
 """The page of the cohort if ``index.html`` is the run report."""
@@ -67,7 +68,9 @@ def _build(arguments: Arguments) -> int:
         pages = build_gait_pages(arguments.gait_pages(), show)
         problems += pages.problems
         gait_page = pages.page
-        done.append(f"{pages.page}: gait of {pages.num_subjects} subjects, {pages.num_trials} trials")
+        done.append(
+            f"{pages.page}: gait of {pluralize(pages.num_subjects, 'subject')}, {pluralize(pages.num_trials, 'trial')}"
+        )
     except GaitError as error:
         if not arguments.trained:
             raise

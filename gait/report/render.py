@@ -5,6 +5,7 @@ Every value that a template shows is escaped, and characters that cannot be show
 
 from __future__ import annotations
 
+import base64
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import BaseLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from gait.motion.trial_paths import HEALTHY, LABEL_NOUNS, SICK
@@ -73,9 +74,19 @@ def _percent(fraction: float) -> str:
     return f"{100 * fraction:.0f} %" if math.isfinite(fraction) else "–"
 
 
+def capitalize(text: str) -> str:
+    """Return a text with a capital at its start; the rest stays."""
+    return text[:1].upper() + text[1:]
+
+
+def png_url(png: bytes) -> str:
+    """Return the URL that holds a picture."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
+
+
 def _sentence(line: str) -> str:
     """Return a line as a sentence, capitalized and with a full stop."""
-    line = line[:1].upper() + line[1:]
+    line = capitalize(line)
     return line if line.endswith((".", "!", "?")) else line + "."
 
 
@@ -86,19 +97,24 @@ def _plain(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def finalize(value: Any) -> Any:
+def _finalize(value: Any) -> Any:
     """Return a value of a template as text without characters that cannot be shown."""
     return value if isinstance(value, Markup) else printable(str(value))
 
 
-_ENVIRONMENT = Environment(
-    loader=PackageLoader("gait.report"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    finalize=finalize,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+def make_environment(loader: BaseLoader) -> Environment:
+    """Return an environment of templates in which every value is escaped and every name must be known."""
+    return Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+_ENVIRONMENT = make_environment(PackageLoader("gait.report"))
 _ENVIRONMENT.filters |= {
     "by_label": by_label,
     "classifier_name": classifier_name,

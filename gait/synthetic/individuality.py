@@ -16,9 +16,7 @@ import numpy as np
 
 from gait.arrays import Vector
 from gait.synthetic.gait_pattern import GaitPattern, LegPattern
-from gait.synthetic.normative_curves import Curve
-
-_PHASES = np.arange(100) / 100
+from gait.synthetic.normative_curves import PHASES, Curve
 
 
 @dataclass(frozen=True)
@@ -173,7 +171,7 @@ def _draw_sides(
             share, rest = np.sqrt([spread.own_side, 1 - spread.own_side])
             own = share * _draw_shape(spread, random) + rest * common
             harmonics = own[2:].reshape(2, -1)
-            angle = 2 * np.pi * np.arange(1, harmonics.shape[1] + 1)[:, None] * _PHASES
+            angle = 2 * np.pi * np.arange(1, harmonics.shape[1] + 1)[:, None] * PHASES
             deviation = offset + sign * difference + harmonics[0] @ np.cos(angle) + harmonics[1] @ np.sin(angle)
             side[name] = CurveChange(np.radians(deviation), 1 + float(own[0]), float(own[1]))
     return sides

@@ -24,6 +24,8 @@ from gait.arrays import Vector
 
 FOOT_OFF = 0.61
 """Phase of foot off in the tables, as a fraction of the cycle."""
+PHASES = np.arange(100) / 100
+"""Phases of the samples of most curves, in cycles."""
 ADULT_SPEED = 0.43
 """Dimensionless walking speed, the root of the Froude number, at which the tables hold."""
 

@@ -30,7 +30,7 @@ from gait.synthetic.foot_rollover import extract_sole
 from gait.synthetic.gait_pattern import GaitPattern, LegPattern
 from gait.synthetic.leg_kinematics import LegBones, leg_bones, mirror_rotation, rot_x, rotate
 from gait.synthetic.leg_plan import REST_PELVIS_TILT_RAD
-from gait.synthetic.normative_curves import Curve
+from gait.synthetic.normative_curves import PHASES, Curve
 from gait.synthetic.step_plan import warp_phase
 from gait.synthetic.subject import SyntheticSubject
 from gait.synthetic.trial import SyntheticTrial, simulate_trial
@@ -38,7 +38,6 @@ from gait.synthetic.trial import SyntheticTrial, simulate_trial
 POINTS = 101
 """Points of a curve, at 0, 1, ..., 100 % of the gait cycle."""
 
-_PHASES = np.arange(100) / 100
 _STANCE_FRACTIONS = (0.54, 0.78)  # limits within which foot off is sought
 _FOOT_FLAT = 20  # percent
 _STANCE = slice(0, 61)
@@ -168,7 +167,7 @@ def _leg_curves(
 ) -> _LegCurves:
     """Convert a leg's angles between anatomical axes to those between the body's segments."""
     angle = {name: _SIGNS[name] * curves_rad[name, side][:-1] for name in GDI_ANGLES}
-    zero = np.zeros(len(_PHASES))
+    zero = np.zeros(len(PHASES))
     if side == "right":  # the pelvis's curves are over the left cycle
         pelvis_axes, R_pelvis = np.roll(pelvis_axes, -50, axis=0), np.roll(R_pelvis, -50, axis=0)
     hip = _segment_rotation(side, "ZXY", [angle["hip_flexion"], angle["hip_adduction"], angle["hip_rotation"]])
@@ -251,7 +250,7 @@ def _leg_pattern(leg: _LegCurves, tilt_rad: Vector) -> LegPattern:
 def _warp(samples: Vector, foot_off: float) -> Curve:
     """Return a curve over phases in which foot off is at ``FOOT_OFF``."""
     dense = np.linspace(0, 1, 1001)
-    return Curve(Curve(samples).at(np.interp(_PHASES, warp_phase(dense, foot_off), dense)))
+    return Curve(Curve(samples).at(np.interp(PHASES, warp_phase(dense, foot_off), dense)))
 
 
 def _differences_deg(trial: SyntheticTrial, curves_deg: Curves) -> dict[tuple[str, str], float]:

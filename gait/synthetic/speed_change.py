@@ -9,9 +9,7 @@ from scipy.interpolate import CubicSpline
 
 from gait.arrays import Vector
 from gait.kinematics.published_speed_change import MIDDLE_SPEEDS, interpolate_bands, published_norm
-from gait.synthetic.normative_curves import ADULT_SPEED, FOOT_OFF
-
-PHASES = np.arange(100) / 100
+from gait.synthetic.normative_curves import ADULT_SPEED, FOOT_OFF, PHASES
 
 
 def stance_change(dimensionless_speed: float) -> float:

@@ -64,10 +64,10 @@ def test_distractors_leave_the_affected_joints_alone(module):
 
 
 def test_permuted_labels_keep_the_sizes_and_the_subjects_of_the_evaluation(module, tmp_path):
-    cause, persons = module("cause"), module("cause_persons")
+    networks, persons = module("cause_networks"), module("cause_persons")
     for name in (*(f"healthy/healthy_{k}" for k in range(1, 11)), *(f"sick/crouch_{k}" for k in range(1, 9))):
         (tmp_path / "poses" / name / "walk1").mkdir(parents=True)
-    kept = cause.evaluation_subjects(tmp_path / "poses")
+    kept = networks.evaluation_subjects(tmp_path / "poses")
     assert kept == ("healthy_10", "crouch_8")
     persons.permute_labels(tmp_path / "poses", tmp_path / "permuted", kept, 1)
     labels = {path.name: path.parent.name for path in (tmp_path / "permuted").glob("*/*")}
@@ -79,7 +79,7 @@ def test_permuted_labels_keep_the_sizes_and_the_subjects_of_the_evaluation(modul
 
 
 def test_mildest_degree_is_where_half_are_found(module):
-    mildest = module("cause").mildest_degree
+    mildest = module("cause_summary").mildest_degree
     assert mildest([0.2, 0.4, 0.6], [0.0, 0.25, 0.75]) == pytest.approx(0.5)
     assert mildest([0.2, 0.4, 0.6], [0.6, 0.4, 0.9]) == pytest.approx(0.44)  # from there on, half are found
     assert mildest([0.2, 0.4], [0.5, 0.9]) == 0.2
@@ -88,7 +88,7 @@ def test_mildest_degree_is_where_half_are_found(module):
 
 
 def test_problems_name_what_does_not_show_the_cause(module):
-    cause = module("cause")
+    summary = module("cause_summary")
 
     def located(**first):
         rankings = {name: {"first": {"value": value}} for name, value in first.items()}
@@ -105,14 +105,14 @@ def test_problems_name_what_does_not_show_the_cause(module):
             "random": {"share_after_10_percent": {"low": 0.1, "high": 0.2}},
         },
     }
-    assert cause.problems(good) == []
+    assert summary.problems(good) == []
     bad = good | {
         "matched_auc": {"low": 0.45},
         "called_sick": {"paced": {"value": 0.6}, "with": {"value": 0.9}},
         "distracted": located(trained=0.3, shuffled=0.3, permuted=0.1, deviation=0.4),
         "deletion": {**good["deletion"], "trained": good["deletion"]["random"]},
     }
-    lines = cause.problems(bad)
+    lines = summary.problems(bad)
     assert [line.split()[0] for line in lines] == ["At", "Controls", "The", "A", "Deletion"]
     assert "called sick in 60%, patients in 90%" in lines[1]
     assert lines[2].endswith("networks with shuffled weights under distractors.")

@@ -46,35 +46,35 @@ def test_folds_divide_persons_and_differ_between_divisions(module):
 
 
 def test_ridge_judges_persons_whom_it_has_not_seen(module, sessions):
-    real = module("real_curves")
+    scores_of = module("curve_scores")
     curves = np.array([session.curves_deg for session in sessions])
-    scores = real.ridge_scores(sessions, curves)
+    scores = scores_of.ridge_scores(sessions, curves)
     assert all((scores[session.name] > 0) == session.sick for session in sessions)
     moved = curves.copy()
     moved[0] += 30  # both sessions of a person are left out together
-    assert real.ridge_scores(sessions, moved)[sessions[1].name] == pytest.approx(scores[sessions[1].name])
+    assert scores_of.ridge_scores(sessions, moved)[sessions[1].name] == pytest.approx(scores[sessions[1].name])
     gap = curves.copy()
     gap[3, 0, 5] = np.nan
-    assert sessions[3].name not in real.ridge_scores(sessions, gap)
+    assert sessions[3].name not in scores_of.ridge_scores(sessions, gap)
 
 
 def test_person_weights_are_the_same_for_labels_and_persons(module):
-    weights = module("real_curves").person_weights(np.array(["a", "a", "b", "c"]), np.array([True, True, True, False]))
+    weights = module("curve_scores").person_weights(np.array(["a", "a", "b", "c"]), np.array([True, True, True, False]))
     assert weights.tolist() == [0.25, 0.25, 0.5, 1.0]
 
 
 def test_deviations_exceed_the_range_of_other_controls(module):
-    real, persons = module("real_curves"), module("curve_persons")
+    scores_of, persons = module("curve_scores"), module("curve_persons")
     names, curves = synthetic_sessions(controls=18, seed=1)
     sessions = [persons.Session(name, own) for name, own in zip(names, curves, strict=True)]
-    found = real.deviations(sessions, curves)
+    found = scores_of.deviations(sessions, curves)
     assert all("hip_flexion" in found[session.name] for session in sessions if session.sick)
     share = np.mean([len(found[session.name]) / len(GDI_ANGLES) for session in sessions if not session.sick])
     assert share < 0.15
 
 
 def test_counts_have_wilsons_interval(module):
-    found = module("real_curves").count(9, 22)
+    found = module("curve_scores").count(9, 22)
     assert found == pytest.approx({"count": 9, "of": 22, "value": 9 / 22, "low": 0.2325, "high": 0.6127}, abs=2e-3)
 
 

@@ -53,7 +53,9 @@ def test_modules_are_named_for_their_methods_and_networks() -> None:
 def test_an_unknown_rule_is_one_line_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parsed("--lrp_rule", "gamma")
-    assert "no such rule: gamma; choose one of" in capsys.readouterr().err
+    line = capsys.readouterr().err
+    assert "no such rule: gamma; choose one of" in line
+    assert line.count("\n") == 1
 
 
 def test_explain_options_rejects_contradictions() -> None:

@@ -62,3 +62,14 @@ def test_load_trained_network_raises_for_other_files(tmp_path: Path) -> None:
     for name in ("text.ckpt", "missing.ckpt"):
         with pytest.raises(GaitError, match=name):
             load_network(tmp_path / name)
+
+
+def test_load_trained_network_names_the_checkpoints_of_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(GaitError, match=r"is a folder; name a checkpoint \(\.ckpt\)"):
+        load_network(tmp_path)
+    (tmp_path / "fold0").mkdir()
+    (tmp_path / "fold0" / "mlp.ckpt").touch()
+    with pytest.raises(GaitError, match=r"is a folder; name one of its checkpoints: fold0/mlp\.ckpt"):
+        load_network(tmp_path)
+    with pytest.raises(GaitError, match=r"is a folder; name one of its checkpoints: mlp\.ckpt"):
+        load_network(tmp_path / "fold0")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gait.body.joint_status import JointStatus
 from gait.body.pose_sequence import PoseSequence
-from gait.body.skeleton import NUM_BODY_JOINTS, Joint
+from gait.body.skeleton import MIRROR_ORDER, NUM_BODY_JOINTS, Joint
 from gait.motion import common_frame
 from gait.motion.dataset import AcquisitionInfo, Trial
 from gait.motion.pose_npz import write_npz
@@ -204,7 +204,7 @@ def mirror_joints(joints: Tensor) -> Tensor:
     Mirroring and ``align_windows`` commute. Exchanging the sides alone is enough before ``align_windows``, which
     detects the mirror image and reflects it: ``align_windows(windows[..., MIRROR_ORDER, :])`` is the mirrored window.
     """
-    return joints[..., list(common_frame.MIRROR_ORDER), :] * joints.new_tensor([1, 1, -1])
+    return joints[..., list(MIRROR_ORDER), :] * joints.new_tensor([1, 1, -1])
 
 
 def _subtract_start(windows: Tensor) -> Tensor:

@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 
 from gait.body.model_file import load_body
-from gait.body.skeleton import NUM_BODY_JOINTS, Joint
+from gait.body.skeleton import MIRROR_ORDER, NUM_BODY_JOINTS, Joint
 from gait.kinematics.gait_cycle import PERCENT, average_gait_cycles, combine_ipsilateral_cycles, select_gait_phases
 from gait.kinematics.gait_events import detect_gait_events, nearest_frames
 from gait.kinematics.segment_angles import compute_segment_angles
 from gait.kinematics.strides import Stride, find_trial_strides
-from gait.motion.common_frame import MIRROR_ORDER
 from gait.synthetic import SyntheticTrial, make_subject, make_trial
 from tests.helpers.motion_cases import stick_figure
 from tests.helpers.paths import OPEN_BODY

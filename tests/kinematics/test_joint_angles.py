@@ -13,12 +13,11 @@ from gait.body.anatomy import Anatomy, read_anatomy
 from gait.body.joint_status import JointStatus
 from gait.body.model_file import load_body
 from gait.body.pose_sequence import PoseSequence
-from gait.body.skeleton import BODY_PARENTS, NUM_BODY_JOINTS, Joint
+from gait.body.skeleton import BODY_PARENTS, MIRROR_ORDER, NUM_BODY_JOINTS, Joint
 from gait.errors import GaitError
 from gait.kinematics.anatomical_frames import anatomical_frames
 from gait.kinematics.joint_angles import ANGLES, CONVENTIONS, angle_jacobian, compute_joint_angles, laboratory_axes
 from gait.kinematics.segment_angles import compute_segment_angles
-from gait.motion.common_frame import MIRROR_ORDER
 from gait.synthetic import make_subject, make_trial
 from tests.helpers.motion_cases import rot_y
 from tests.helpers.paths import OPEN_BODY

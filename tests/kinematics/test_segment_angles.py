@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from gait.body.joint_status import JointStatus
-from gait.body.skeleton import Joint
+from gait.body.skeleton import MIRROR_ORDER, Joint
 from gait.kinematics.segment_angles import compute_segment_angles
-from gait.motion.common_frame import MIRROR_ORDER
 from tests.helpers.motion_cases import rot_y, stick_figure
 
 RATE_HZ = 100.0

@@ -1,4 +1,4 @@
-"""Offsets and pace of training windows: constant over a window, whatever the label, and repeatable."""
+"""Offsets, pace and individuality of training windows: whatever the label, and repeatable."""
 
 import numpy as np
 import pytest
@@ -72,3 +72,19 @@ def test_pace_brings_windows_to_a_fraction_of_the_controls_excursion(windows):
     part = slice(1, None, 2)  # of another process
     torch.testing.assert_close(augmentation.batch(batch[part], numbers, part, "cpu"), seen[part])
     assert (seen - windows.batch(batch)).abs().max() > 0.1
+
+
+def test_individuality_adds_a_multiple_of_the_deviation_of_a_control(windows):
+    augmentation = Augmentation(windows, TrainingSettings(offset=0.0, individuality=2.0))
+    batch = torch.arange(len(windows)).repeat(50)
+    numbers = drawn(augmentation, batch)
+    assert set(numbers.others.tolist()) == set((~windows.sick).nonzero().flatten().tolist())
+    assert numbers.multiples.abs().max() <= 2
+    assert float(numbers.multiples.mean()) == pytest.approx(0, abs=0.15)
+    assert float(numbers.multiples.std()) == pytest.approx(4 / 12**0.5, rel=0.1)  # uniform from -2 to 2
+    seen = augmentation.batch(batch, numbers, ALL, "cpu")
+    added = numbers.multiples * windows.batch(numbers.others)
+    torch.testing.assert_close(seen - windows.batch(batch), added, atol=1e-5, rtol=1e-4)
+    part = slice(1, None, 2)  # of another process
+    torch.testing.assert_close(augmentation.batch(batch[part], numbers, part, "cpu"), seen[part])
+    assert drawn(Augmentation(windows, TrainingSettings(individuality=0.0)), batch).others is None

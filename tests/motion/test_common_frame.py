@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gait.body.skeleton import MIRROR_PAIRS, Joint
-from gait.motion.common_frame import MIRROR_ORDER, apply_transforms, window_transforms
+from gait.body.skeleton import MIRROR_ORDER, MIRROR_PAIRS, Joint
+from gait.motion.common_frame import apply_transforms, window_transforms
 from tests.helpers.motion_cases import (
     align_window_slowly,
     align_windows,

@@ -95,11 +95,11 @@ def test_make_folds_ignores_unicode_normal_form():
 @pytest.mark.parametrize(
     ("subjects", "k_folds", "line"),
     [
-        ({"healthy/a": False, "sick/b": True, "sick/c": True}, 2, "there are 1 healthy and 2 sick"),
+        ({"healthy/a": False, "sick/b": True, "sick/c": True}, 2, "there are 1 healthy and 2 sick. Add subjects"),
         ({"sick/b": True, "sick/c": True}, 2, "there are 0 healthy and 2 sick"),
         ({"healthy/a": False}, 2, "there are 1 healthy and 0 sick"),
         ({}, 2, "there are 0 healthy and 0 sick"),
-        (SUBJECTS, 12, "there are 13 healthy and 11 sick"),
+        (SUBJECTS, 12, "there are 13 healthy and 11 sick. Give --k_folds 11, or"),
         (SUBJECTS, 1, "at least 2"),
         (SUBJECTS, 0, "at least 2"),
     ],

@@ -5,9 +5,8 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from gait.body.skeleton import BODY_PARENTS, Joint
+from gait.body.skeleton import BODY_PARENTS, MIRROR_ORDER, Joint
 from gait.errors import GaitError
-from gait.motion.common_frame import MIRROR_ORDER
 from gait.motion.dataset import dataset_hash
 from gait.motion.inputs import INPUTS
 from gait.motion.read_dataset import read_dataset

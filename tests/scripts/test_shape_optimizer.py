@@ -282,10 +282,11 @@ def test_wrong_cohort_file_is_one_message_and_exit_code_2(tmp_path, content, par
     assert list(tmp_path.glob("*")) == ([] if content is None else [tmp_path / name])
 
 
-def test_wrong_argument_shows_usage(tmp_path):
+def test_wrong_argument_is_one_line_that_names_the_help(tmp_path):
     done = run_script_here(tmp_path, "--pose_format", "bvh")
     assert done.returncode == 2
-    assert "usage" in done.stderr
+    assert "--help" in done.stderr
+    assert done.stderr.count("\n") == 1
     assert "npz" in done.stderr
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from gait.body.skeleton import Joint
+from gait.body.skeleton import MIRROR_ORDER, Joint
 from gait.errors import GaitError
 from gait.explaining.attribution_files import read_explanation
 from gait.explaining.explain_trial import explain_trial
@@ -21,7 +21,6 @@ from gait.learning.fold_result import read_result
 from gait.learning.networks import NETWORKS
 from gait.learning.train_fold import FoldOutcome, FoldTraining
 from gait.learning.training_arguments import parse_training_arguments
-from gait.motion.common_frame import MIRROR_ORDER
 from gait.motion.pose_files import read_poses
 from gait.motion.pose_npz import write_npz
 from gait.report.training.text_summary import glossary, window_settings
@@ -34,7 +33,8 @@ SIZES = {
     "mlp": ["--pfe_layers", "8", "4", "--fc_layers", "8"],
     "transformer": ["--pfe_dim", "8", "--fc_dim", "8", "--pfe_head", "2", "--fc_head", "2", "--ffn_dim", "16"],
 }
-NEW = ["--windows", "cycles", "--pace", "0.4", "1.1", "--ensemble", "2", "--threshold_folds", "2"]
+NEW = ["--windows", "cycles", "--pace", "0.4", "1.1", "--individuality", "1"]
+NEW += ["--ensemble", "2", "--threshold_folds", "2"]
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -178,6 +178,11 @@ def test_timeout_within_the_threshold_is_resumed(poses, tmp_path):
         (["--pace", "0.4", "1.1"], "--pace needs --input rotations or bones"),
         (["--input", "bones", "--pace", "1.1", "0.4"], "give the smaller number first"),
         (["--offset", "0.1"], "--offset needs --input rotations or bones"),
+        (["--individuality", "2"], "--individuality needs --input rotations or bones"),
+        (
+            ["--input", "bones", "--deviation", "0", "--individuality", "2"],
+            "--individuality needs a --deviation above 0",
+        ),
         (["--threshold_folds", "1"], "a whole number of at least 2"),
         (["--threshold_specificity", "95"], "a number from 0.5 to 1"),
         (["--input", "angles"], "invalid choice"),
@@ -192,8 +197,8 @@ def test_wrong_flags_are_named(words, expected, tmp_path, capsys):
 def test_later_flags_at_their_defaults_are_no_other_experiment(poses, tmp_path):
     task = train("mlp", poses, tmp_path)
     result = read_result(task.result_file)
-    later = ("input", "windows", "deviation", "pace", "offset", "lr_schedule", "ensemble")
-    later += ("threshold_folds", "threshold_specificity")
+    later = ("input", "windows", "deviation", "pace", "offset", "individuality", "lr_schedule")
+    later += ("ensemble", "threshold_folds", "threshold_specificity")
     old = replace(result, arguments={name: value for name, value in result.arguments.items() if name not in later})
     assert result.same_experiment(old)
     assert not result.same_experiment(replace(result, arguments=result.arguments | {"ensemble": 2}))

@@ -324,18 +324,24 @@ def save_folder_of(trial: Path) -> Path | None:
     return None
 
 
-def phase_windows(trained: TrainedNetwork, windows: WindowDataset, limit: int = WINDOWS_PER_TRIAL) -> Tensor:
-    """Return windows of one trial that begin with a left contact, or mirrored with a right one, (n, L, 22, 3).
+def phase_windows(trained: TrainedNetwork, windows: WindowDataset) -> Tensor:
+    """Return the windows of one trial that are kept as replacements, all at the same phase, (n, L, 22, 3)."""
+    return windows.batch(phase_indices(trained, windows, WINDOWS_PER_TRIAL))
 
-    Windows of ``frames`` that begin with a right contact are not mirrored, so they are omitted.
+
+def phase_indices(trained: TrainedNetwork, windows: WindowDataset, limit: int | None = None) -> Tensor:
+    """Return the indices of windows of one trial that begin with a left contact, or mirrored with a right one.
+
+    Windows of ``frames`` that begin with a right contact are not mirrored, so they are omitted. Of more than ``limit``,
+    so many are chosen evenly.
     """
     chosen = torch.arange(len(windows))
     if trained.windows != CYCLES:
         contacts = torch.as_tensor(nearest_frames(windows.trials[0].events.initial_contacts["left"]))
         chosen = chosen[torch.isin(windows.first_frame, contacts)]
-    if len(chosen) > limit:
+    if limit is not None and len(chosen) > limit:
         chosen = chosen[torch.linspace(0, len(chosen) - 1, limit).round().long()]
-    return windows.batch(chosen)
+    return chosen
 
 
 def logit_by_speed(persons: Sequence[CohortPerson], *, resamples: int = 200, seed: int = 0) -> LogitBySpeed | None:

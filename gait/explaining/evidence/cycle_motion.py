@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from gait.arrays import Vector
-from gait.body.skeleton import BODY_JOINTS, contralateral_joint
+from gait.body.skeleton import BODY_JOINTS, MIRROR_ORDER
 from gait.errors import GaitError
 from gait.kinematics.gait_events import SIDES, GaitEvents
 from gait.motion.dataset import Trial
@@ -23,7 +23,6 @@ HARMONICS = 5
 NUM_COEFFICIENTS = 2 * HARMONICS + 1
 SIDE_OF_JOINT = np.array([int(joint.name.startswith("RIGHT_")) for joint in BODY_JOINTS])
 """(22,) index in ``SIDES`` of the side whose cycle a joint's motions are of; the left one of joints in the middle."""
-MIRROR_ORDER = [int(contralateral_joint(joint)) for joint in BODY_JOINTS]
 MIRROR_SIGNS = np.array(INPUTS["rotations"].mirror_signs)
 
 

@@ -34,8 +34,8 @@ class MeasuredWalk:
 
     @property
     def dimensionless_speed(self) -> float:
-        """Mean walking speed over sqrt(gravity · leg length) (Hof 1996); NaN if unknown."""
-        return self.analysis.parameters.mean("walking_speed", "both", scaled=True)
+        """That of the trial's parameters; NaN if unknown."""
+        return self.analysis.parameters.dimensionless_speed
 
     def strides(self, side: str) -> tuple[Stride, ...]:
         """Return the strides of a side that count in means."""

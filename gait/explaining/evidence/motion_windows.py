@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from gait.arrays import Vector
-from gait.body.skeleton import Joint
+from gait.body.skeleton import MIRROR_ORDER, Joint
 from gait.explaining.evidence.cycle_motion import (
-    MIRROR_ORDER,
     MIRROR_SIGNS,
     SIDE_OF_JOINT,
     cycles_of_sides,
@@ -44,7 +43,7 @@ class MotionWindows:
         left, right = torch.einsum("snlc,jac->snlja", self.functions, change)
         is_right = torch.from_numpy(SIDE_OF_JOINT == 1)[:, None]
         added = torch.where(is_right, right, left)
-        mirrored = added[:, :, MIRROR_ORDER] * torch.from_numpy(MIRROR_SIGNS).to(added)
+        mirrored = added[:, :, list(MIRROR_ORDER)] * torch.from_numpy(MIRROR_SIGNS).to(added)
         values = self.values + torch.where(self.is_mirrored[:, None, None, None], mirrored, added)
         mean: Tensor = self.network(self.windows.network_input(values)).mean()
         return mean

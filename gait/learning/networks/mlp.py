@@ -161,7 +161,8 @@ NETWORK = Network(
     recommended={
         **RECOMMENDED,
         "specificity": 0.95,
-        "offset": 0.15,
+        "offset": 0.18,
+        "individuality": 2.0,
         "ensemble": 3,
         "epochs": 80,
         "learning_rate": 0.001,

@@ -93,6 +93,7 @@ NETWORK = Network(
     defaults={"batch_size": 8, "window_length": 64, "epochs": 1, "learning_rate": 1e-4, "frame_subsampling": 4},
     recommended={
         **RECOMMENDED,
+        "specificity": 0.92,
         "epochs": 30,
         "learning_rate": 0.002,
         "frame_subsampling": 8,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gait.arrays import Vector
 from gait.body.joint_status import body_part_status
-from gait.body.skeleton import BODY_JOINTS, BODY_PARENTS, Joint, contralateral_joint
+from gait.body.skeleton import BODY_JOINTS, BODY_PARENTS, MIRROR_ORDER, Joint
 from gait.motion.dataset import Trial
 from gait.motion.resampling import sample_at
 from gait.motion.rotation_samples import continuous_quaternions, mean_rotations, rotations_from, unit_quaternions
@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SPINE = (Joint.SPINE1, Joint.SPINE2, Joint.SPINE3)
-_MIRROR_ORDER = [int(contralateral_joint(joint)) for joint in BODY_JOINTS]
 _MIRROR_QUATERNION = np.array([1.0, -1.0, -1.0, 1.0])  # the axis (x, −y, −z), the same angle
-_PAIR = [min(joint, other) for joint, other in enumerate(_MIRROR_ORDER)]
+_PAIR = [min(joint, other) for joint, other in enumerate(MIRROR_ORDER)]
 _HIPS = [Joint.LEFT_HIP, Joint.RIGHT_HIP]
 
 _Axis = tuple[str, str | None, int]
@@ -109,7 +108,7 @@ def walking_rotations(trial: Trial, times: Vector) -> Vector:
 
 def _reference(parts: Sequence[Vector]) -> Vector:
     """Return the mean rotations, the same for both sides but mirrored."""
-    return mean_rotations(each for part in parts for each in (part, part[:, _MIRROR_ORDER] * _MIRROR_QUATERNION))
+    return mean_rotations(each for part in parts for each in (part, part[:, MIRROR_ORDER] * _MIRROR_QUATERNION))
 
 
 def _relative(samples: Vector, reference: Vector | None) -> Vector:

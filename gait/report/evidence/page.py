@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +26,7 @@ from gait.report.evidence.sentences import (
     summarize_findings,
 )
 from gait.report.evidence.summary import decision_sentence, summarize
-from gait.report.render import render
+from gait.report.render import capitalize, png_url, render
 from gait.text import format_number, with_true_minus
 
 _CLASSES = {
@@ -150,10 +149,15 @@ def evidence_page(content: EvidenceContent) -> str:
         noticed=noticed,
         unnoticed=unnoticed,
         pictures=[
-            (moment, f"{moment.frame / content.rate_hz:.2f} s", _data_url(moment), _captions(moment, evidence.findings))
+            (
+                moment,
+                f"{moment.frame / content.rate_hz:.2f} s",
+                png_url(moment.png),
+                _captions(moment, evidence.findings),
+            )
             for moment in content.moments
         ],
-        changed=None if content.changed is None else _data_url(content.changed),
+        changed=None if content.changed is None else png_url(content.changed.png),
         changed_time="" if content.changed is None else f"{content.changed.frame / content.rate_hz:.2f} s",
         concepts=concept_chart(evidence.concepts) if evidence.concepts else "",
         disagree=any(each.networks_agree is False for each in evidence.concepts),
@@ -169,7 +173,7 @@ def _row(
     used = finding.verdict != Verdict.IGNORED
     return VerdictRow(
         number=number,
-        motion=_capitalized(finding.motion),
+        motion=capitalize(finding.motion),
         curve=_link(content, finding, charts),
         phase=finding.phase,
         percents=f"{finding.percents[0]}–{finding.percents[1]} %",
@@ -201,7 +205,7 @@ def _walks(content: EvidenceContent, charts: frozenset[str]) -> list[Counterfact
         if walk is not None:
             rows = [
                 ChangeRow(
-                    motion=_capitalized(change.motion),
+                    motion=capitalize(change.motion),
                     curve=_link(content, change, charts),
                     phase=f"{change.phase}, {change.percent} %",
                     before=_with_error(change.from_deg, ERROR_FACTOR * change.error_deg),
@@ -226,7 +230,7 @@ def _blind_spots(content: EvidenceContent) -> tuple[list[tuple[str, str]], list[
     named = [(content.axis_names[joint][axis], degrees) for (joint, axis), degrees in found.blind_spots_deg.items()]
     noticed = sorted((each for each in named if math.isfinite(each[1])), key=lambda each: each[1])
     return (
-        [(_capitalized(name), _up_to(degrees)) for name, degrees in noticed],
+        [(capitalize(name), _up_to(degrees)) for name, degrees in noticed],
         [name for name, degrees in named if not math.isfinite(degrees)],
     )
 
@@ -250,11 +254,3 @@ def _link(content: EvidenceContent, motion: Finding | CurveChange, charts: froze
     """Return the link to the chart of a motion; "" without one."""
     name = "" if content.curves is None else chart_name(content.curves.name_of(motion), motion.side)
     return f"#{name}" if name in charts else ""
-
-
-def _capitalized(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def _data_url(moment: Moment) -> str:
-    return f"data:image/png;base64,{base64.b64encode(moment.png).decode('ascii')}"

@@ -54,8 +54,8 @@ class MeasuredSubject(GroupMember):
 
     @property
     def dimensionless_speed(self) -> float:
-        """Mean walking speed over sqrt(gravity · leg length) (Hof 1996); NaN without a stride."""
-        return self.analysis.parameters.mean("walking_speed", "both", scaled=True)
+        """That of the subject's parameters; NaN without a stride."""
+        return self.analysis.parameters.dimensionless_speed
 
     @property
     def residual_mean_mm(self) -> float:

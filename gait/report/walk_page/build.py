@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import FileSystemLoader
 from markupsafe import Markup
 
-from gait.report.render import finalize
+from gait.report.render import capitalize, make_environment, png_url
 from gait.report.walk_page.answer import answer_of, finding_rows
 from gait.report.walk_page.array_store import ArrayStore
 from gait.report.walk_page.still_picture import still_picture
@@ -63,7 +63,7 @@ def build_page(page: WalkPage, still: bytes | None = None) -> str:
         json=Markup(_json(data)),
         arrays=Markup(store.text),
         num_bytes=store.num_bytes,
-        still="data:image/png;base64," + base64.b64encode(still or still_picture(page)).decode("ascii"),
+        still=png_url(still or still_picture(page)),
         hatching=Markup((_TEMPLATES / "hatching.svg").read_text(encoding="utf-8")),
         answer=answer_of(page),
         findings=[] if page.evidence is None else list(finding_rows(page.evidence)),
@@ -84,10 +84,6 @@ def content_security_policy(script: str, style: str) -> str:
 
 def _seconds(times: Sequence[float]) -> str:
     return ", ".join(f"{time:.2f}" for time in times) or "none"
-
-
-def _capitalized(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _hash(text: str) -> str:
@@ -124,12 +120,5 @@ def _json(data: Any) -> str:
     return text
 
 
-_ENVIRONMENT = Environment(
-    loader=FileSystemLoader(_WEB),
-    autoescape=True,
-    undefined=StrictUndefined,
-    finalize=finalize,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-_ENVIRONMENT.filters |= {"seconds": _seconds, "capitalized": _capitalized}
+_ENVIRONMENT = make_environment(FileSystemLoader(_WEB))
+_ENVIRONMENT.filters |= {"seconds": _seconds, "capitalized": capitalize}
