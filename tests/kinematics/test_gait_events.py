@@ -1,35 +1,22 @@
 """Gait events from joints, against those of synthetic trials and those marked by laboratories."""
 
 import importlib
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gait.body.body import Body
-from gait.body.model_file import load_body
 from gait.body.skeleton import Joint
 from gait.kinematics.gait_events import SIDES, GaitEvents, detect_gait_events, progression_directions, sole_paths
-from gait.synthetic import PATHOLOGY_NAMES, SyntheticTrial, make_pathology, make_subject, make_trial
+from gait.synthetic import PATHOLOGY_NAMES, SyntheticTrial, make_trial
 from tests.helpers.paths import REPOSITORY
+from tests.helpers.synthetic_cases import body, on_treadmill, synthetic_trial
 
 RATE_HZ = 100.0
 END = 30  # frames at each end whose swing or stance is incomplete
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@cache
-def body() -> Body:
-    return load_body(REPOSITORY / "data" / "SUPR" / "open_neutral.npz")
-
-
-@cache
-def synthetic_trial(name: str | None = None, seed: int = 2) -> SyntheticTrial:
-    pathology = make_pathology(name) if name else None
-    return make_trial(body(), make_subject(body(), seed, adult=True), pathology, seconds=4.5, seed=seed)
 
 
 def errors(found: NDArray[np.float64], true: list[float], num_frames: int) -> NDArray[np.float64]:
@@ -98,13 +85,6 @@ def test_detect_gait_events_at_other_rates_with_noise(rate_hz: float) -> None:
         assert len(found) >= 5
         assert abs(found.mean()) <= 3
         assert abs(found).max() <= 6
-
-
-def on_treadmill(joints: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Subtract the mean velocity of the pelvis."""
-    pelvis = joints[:, Joint.PELVIS]
-    drift = np.linspace(0, 1, len(joints))[:, None] * (pelvis[-1] - pelvis[0]) * [1, 0, 1]
-    return joints - drift[:, None]
 
 
 def on_circle(trial: SyntheticTrial, radius_m: float) -> NDArray[np.floating]:

@@ -7,10 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
-from gait.body.body import Body
-from gait.body.model_file import load_body
 from gait.body.skeleton import Joint
 from gait.cohort.cohort_file import read_cohort
 from gait.cohort.fit_settings import FitSettings
@@ -19,12 +16,13 @@ from gait.kinematics.walking import Activity, find_activity
 from gait.learning.baselines import compute_feature_table
 from gait.motion.dataset import AcquisitionInfo, Trial
 from gait.motion.read_dataset import read_dataset
-from gait.synthetic import PATHOLOGY_NAMES, SyntheticTrial, make_pathology, make_subject, make_trial
+from gait.synthetic import PATHOLOGY_NAMES
 from gait.synthetic.pathologies import UNILATERAL
 from gait.synthetic.standing import add_standing
 from tests.helpers.fit_cohort import fit_cohort
 from tests.helpers.motion_cases import mirror_joints
 from tests.helpers.paths import REPOSITORY
+from tests.helpers.synthetic_cases import body, on_treadmill, synthetic_trial
 
 RATE_HZ = 100.0
 
@@ -32,25 +30,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @cache
-def body() -> Body:
-    return load_body(REPOSITORY / "data" / "SUPR" / "open_neutral.npz")
-
-
-@cache
-def synthetic_trial(name: str | None = None, seed: int = 2, seconds: float = 4.5) -> SyntheticTrial:
-    pathology = make_pathology(name) if name else None
-    return make_trial(body(), make_subject(body(), seed, adult=True), pathology, seconds=seconds, seed=seed)
-
-
-@cache
 def features(name: str | None = None, seed: int = 2) -> dict[str, float]:
     return compute_gait_features(synthetic_trial(name, seed).ground_truth.joints_m, RATE_HZ)
-
-
-def on_treadmill(joints: NDArray[np.floating]) -> NDArray[np.floating]:
-    pelvis = joints[:, Joint.PELVIS]
-    drift = np.linspace(0, 1, len(joints))[:, None] * (pelvis[-1] - pelvis[0]) * [1, 0, 1]
-    return joints - drift[:, None]
 
 
 @pytest.mark.parametrize("name", [None, *PATHOLOGY_NAMES])
