@@ -36,7 +36,7 @@ class JointPrior:
     """Gaussian prior and range of motion of the joint rotations."""
 
     mean: Tensor  # (J, 3, 3) mean rotation of each joint
-    precision: Tensor  # (J, 3) about the axes of the parent, 1/rad²; zero for the root
+    precision: Tensor  # (J, 3), or (N, J, 3) of each frame, about the axes of the parent, 1/rad²; zero for the root
     lower: Tensor  # (J, 3) limits of the axis-angle components, radians; −inf where unlimited
     upper: Tensor  # (J, 3)
     limit_precision: float  # 1/rad²
