@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from gait.cli.arguments import argument, parse, select_fields
 from gait.cli.exit_codes import print_err, run_main
 from gait.errors import GaitError
+from gait.learning.fold_result import trained_kinds
+from gait.motion.subject_trials import find_subject_folders
 from gait.report.gait.build import GaitPageSettings, build_gait_pages
 from gait.report.run.settings import PAGE_FILE, RunSettings
 from gait.text import pluralize
@@ -61,6 +63,9 @@ def _build(arguments: Arguments) -> int:
     def show(line: str) -> None:
         print(line, flush=True)
 
+    find_subject_folders(arguments.poses)  # a wrong folder ends the command before minutes are spent on pages
+    for folder in arguments.trained:
+        trained_kinds(folder)
     problems: list[str] = []
     done = []
     gait_page = None

@@ -296,14 +296,18 @@ def test_build_run_report_without_poses_reports_the_networks(world: Path, tmp_pa
     assert "No attribution could be computed." in shown_text
 
 
+@pytest.mark.parametrize(
+    ("poses", "trained", "message"),
+    [("none", "trained_mlp", "no such folder"), ("poses", "none", "no training result")],
+)
 def test_main_with_nothing_to_report_prints_one_line_and_writes_no_page(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    poses: str, trained: str, message: str, world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["--poses", tmp_path / "poses", "--trained", tmp_path / "trained", "--export", tmp_path / "out"]
+    words = ["--poses", world / poses, "--trained", world / trained, "--export", tmp_path / "out"]
     assert main(list(map(str, words))) == 2
     shown_text = capsys.readouterr()
     assert len(shown_text.err.splitlines()) == 1
-    assert "no fit_report.json" in shown_text.err
+    assert message in shown_text.err
     assert not (tmp_path / "out").exists()
 
 
