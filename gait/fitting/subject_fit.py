@@ -531,9 +531,7 @@ def _fit_trial(
     valid_frames = split_at_gaps(frames_determined_by_markers(determined, uncertainty.sigma_single_frame_m), rate)
     weak = valid_frames.kept & (valid_frames.gap_filled | find_weak_frames(uncertainty.sigma_single_frame_m))
     if weak.any():
-        pose, radius_m, turned_rad = solve_weak_frames(
-            subject, pose, weak, valid_frames.gap_filled, observation, prior, scales, rate
-        )
+        pose, radius_m, turned_rad = solve_weak_frames(subject, pose, weak, observation, prior, scales, rate)
         uncertainty = uncertainty.with_neighbours(radius_m, turned_rad, rate)
         for run in true_runs(weak):
             virtual[run], joints[run], poses[run] = pose_rows(run)

@@ -40,8 +40,8 @@ PRIOR_CORRELATION_S = 0.2
 """The pose prior counts once in this time, since the rotations of neighbouring frames are similar, so that the prior of
 each is no evidence of its own. About the posture of the trial, which is the mean of the prior, joints of ten walks are
 correlated over 0.17 s (until 1/e, median)."""
-GAP_PRIOR_CORRELATION_S = 1.0
-"""The same in short gaps, where the frames on both sides say more: the prior would flatten the motion between them."""
+HELD_PRIOR_CORRELATION_S, MAX_HELD_S = 1.0, 0.5
+"""The same in runs up to this long that well-seen frames hold from both sides: the prior would flatten their motion."""
 NUM_SAMPLES = 64
 """Random errors from which the uncertainty of a joint is estimated, to 9 %."""
 RELATIVE_RIDGE = 1e-9
@@ -65,19 +65,21 @@ def solve_weak_frames(
     subject: SubjectModel,
     pose: Pose,
     weak: NDArray[np.bool_],
-    gap_filled: NDArray[np.bool_],
     observation: ObservedMarkers,
     prior: JointPrior,
     scales: ResidualScales,
     rate_hz: float,
 ) -> tuple[Pose, NDArray[np.float64], NDArray[np.float64]]:
-    """Solve the ``weak`` frames (T,) of a trial, some in short gaps, together with the frames beside them.
+    """Solve the ``weak`` frames (T,) of a trial together with the frames beside them.
 
     Returns the poses of all frames; for each joint in the weak ones (T, J) the radius in metres that contains its error
     with the probability ``joint_uncertainty.COVERAGE``; and the standard deviations (T, 3·J) in radians of the errors
     of their orientations, in the joints' own axes. Both are given shape and marker offsets; NaN in the other frames.
     """
-    correlation_s = np.where(gap_filled, GAP_PRIOR_CORRELATION_S, PRIOR_CORRELATION_S)
+    correlation_s = np.full(len(weak), PRIOR_CORRELATION_S)
+    for run in true_runs(weak):
+        if run.start > 0 and run.stop < len(weak) and run.stop - run.start <= MAX_HELD_S * rate_hz:
+            correlation_s[run] = HELD_PRIOR_CORRELATION_S
     frames_worth = torch.as_tensor(np.maximum(1.0, correlation_s * rate_hz)).to(prior.precision)[:, None, None]
     radius = np.full((pose.num_frames, pose.rotations.shape[1]), np.nan)
     turned = np.full((pose.num_frames, 3 * pose.rotations.shape[1]), np.nan)

@@ -147,7 +147,7 @@ def test_workers_and_scheduler_exclude_each_other(workspace):
         workspace, "--cohort", "two.json", "--model_folder", "data", "--workers", 2, "--scheduler", "tcp://127.0.0.1:1"
     )
     assert done.returncode == 2
-    assert "usage" in done.stderr
+    assert "--workers is for local processes" in done.stderr
 
 
 def test_dask_executor_names_missing_package(workspace, monkeypatch):
