@@ -40,6 +40,11 @@ def join_names(names: Sequence[str]) -> str:
     return ", ".join(names[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
+def capitalize(text: str) -> str:
+    """Return a text with a capital at its start; the rest stays."""
+    return text[:1].upper() + text[1:]
+
+
 def pluralize(number: int, noun: str) -> str:
     """Return for example ``1 subject``, ``12 subjects`` or ``1,205 windows``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

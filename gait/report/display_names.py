@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gait.kinematics.gait_features import FEATURES
+from gait.text import capitalize
 
 _CLASSIFIERS = {
     "prior_baseline": "Class prior",
@@ -45,7 +46,7 @@ def classifier_name(name: str) -> str:
     from gait.learning.networks import NETWORKS  # imports torch; many pages name no classifier
 
     title = NETWORKS[name].title if name in NETWORKS else _CLASSIFIERS.get(name, name.replace("_", " "))
-    return title[:1].upper() + title[1:]
+    return capitalize(title)
 
 
 def name_in_sentence(name: str) -> str:

@@ -21,7 +21,7 @@ from gait.report.display_names import classifier_name
 from gait.report.gait.numbers import TITLES as PARAMETER_TITLES
 from gait.report.gait.numbers import shown_unit
 from gait.report.training.text_summary import format_interval
-from gait.text import format_number, format_probability, natural_key, pluralize, printable
+from gait.text import capitalize, format_number, format_probability, natural_key, pluralize, printable
 
 MAX_SUBJECTS_SHOWN = 40
 """With more subjects than this, tables show only those with errors or the largest residuals."""
@@ -72,11 +72,6 @@ def _parameter_title(name: str) -> str:
 
 def _percent(fraction: float) -> str:
     return f"{100 * fraction:.0f} %" if math.isfinite(fraction) else "–"
-
-
-def capitalize(text: str) -> str:
-    """Return a text with a capital at its start; the rest stays."""
-    return text[:1].upper() + text[1:]
 
 
 def png_url(png: bytes) -> str:

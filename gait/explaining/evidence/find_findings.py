@@ -15,13 +15,7 @@ from gait.explaining.evidence.finding import Finding, Verdict
 from gait.explaining.evidence.motions import Motion
 from gait.explaining.evidence.norm_at_speed import BandsAtSpeed
 from gait.explaining.evidence.phase_attribution import mean_attribution
-from gait.explaining.evidence.verdicts import (
-    EQUAL_VARIANCE,
-    MIN_SPEED_VARIANCE,
-    RESIDUAL_SDS,
-    Observation,
-    find_verdict,
-)
+from gait.explaining.evidence.verdicts import RESIDUAL_SDS, Observation, find_verdict, speed_explains
 from gait.kinematics.gait_events import SIDES
 from gait.kinematics.gait_phases import CyclePhase
 from gait.kinematics.strides import finite_mean
@@ -70,8 +64,7 @@ def speed_predicts(explained: ExplainedWalk) -> bool:
     if by_speed is None or math.isnan(speed):
         return False
     return (
-        by_speed.variance_explained > MIN_SPEED_VARIANCE
-        and by_speed.variance_explained > by_speed.variance_explained_by_label - EQUAL_VARIANCE
+        speed_explains(by_speed.variance_explained, by_speed.variance_explained_by_label)
         and abs(explained.logit - by_speed.at(speed)) <= RESIDUAL_SDS * by_speed.residual_sd
     )
 

@@ -58,6 +58,14 @@ class Observation:
     outside_deg: float = 0.0  # by how much the value is outside the band
 
 
+def speed_explains(speed_variance: float, label_variance: float) -> bool:
+    """Return whether walking speed explains enough of the logits' variance (R², of persons left out) to decide alone.
+
+    Beside it stands what the label explains.
+    """
+    return speed_variance > MIN_SPEED_VARIANCE and speed_variance > label_variance - EQUAL_VARIANCE
+
+
 def find_verdict(observed: Observation) -> tuple[Verdict, str]:
     """Return the verdict and the rule behind it, one sentence with its numbers."""
     if not np.isfinite(observed.value_deg):

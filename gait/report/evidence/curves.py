@@ -14,6 +14,7 @@ from gait.kinematics.gait_events import SIDES
 from gait.kinematics.norm_comparison import ERROR_FACTOR
 from gait.report.gait.curve_grid import AXES
 from gait.report.gait.svg_chart import CurveAxis, DrawnCurve, NormBand, Paint, Pin, curve_chart
+from gait.text import capitalize
 from gait.viewing.colours import Scale, attribution_scale
 
 WALK = "walk"
@@ -127,7 +128,7 @@ def _title(name: str, motion: Finding | CurveChange, side: str) -> str:
     if name in AXES and AXES[name].title.lower() != words.lower():
         words = f"{words} ({AXES[name].title.lower()})"
     title = f"{side} {words}" if side else words
-    return title[:1].upper() + title[1:]
+    return capitalize(title)
 
 
 def _changed(evidence: Evidence, name: str, side: str) -> Vector | None:

@@ -26,8 +26,8 @@ from gait.report.evidence.sentences import (
     summarize_findings,
 )
 from gait.report.evidence.summary import decision_sentence, summarize
-from gait.report.render import capitalize, png_url, render
-from gait.text import format_number, with_true_minus
+from gait.report.render import png_url, render
+from gait.text import capitalize, format_number, with_true_minus
 
 _CLASSES = {
     Verdict.REAL_DEVIATION: "real",

@@ -13,7 +13,7 @@ from gait.explaining.evidence.finding import (
     Finding,
     Verdict,
 )
-from gait.explaining.evidence.verdicts import EQUAL_VARIANCE, MIN_SPEED_VARIANCE
+from gait.explaining.evidence.verdicts import speed_explains
 from gait.learning.metrics import THRESHOLD
 from gait.text import format_number, format_probability, join_words, pluralize, with_true_minus
 
@@ -159,7 +159,7 @@ def speed_sentence(evidence: Evidence) -> str:
     speed, label = (max(value, 0) for value in (evidence.speed_variance, evidence.label_variance))
     if not math.isfinite(speed + label):
         return sentence
-    alone = speed > MIN_SPEED_VARIANCE and speed > label - EQUAL_VARIANCE
+    alone = speed_explains(evidence.speed_variance, evidence.label_variance)
     return (
         f"{sentence} Between the persons of the cohort, each predicted from the others, speed explains "
         f"{format_percent(speed)} of the output's variance, the label {format_percent(label)}"

@@ -18,7 +18,7 @@ from gait.learning.metrics import THRESHOLD
 from gait.motion.trial_paths import HEALTHY, SICK
 from gait.report.evidence.sentences import format_deg, format_percent, speed_sentence
 from gait.report.gait.numbers import TITLES, format_value, shown_unit
-from gait.text import format_probability, pluralize
+from gait.text import capitalize, format_probability, pluralize
 
 NARROW = 0.1
 """A probability is called narrow if it is nearer to the border between the classes than this."""
@@ -96,7 +96,7 @@ def measured_sentence(findings: Sequence[Finding]) -> str:
     others = {(each.joint, each.axis) for each in deviating} - {(largest.joint, largest.axis)}
     verb = "is" if len(others) == 1 else "are"
     more = f" {pluralize(len(others), 'other motion')} among the findings {verb} outside, too." if others else ""
-    motion = largest.motion[:1].upper() + largest.motion[1:]
+    motion = capitalize(largest.motion)
     return (
         f"{motion} in {largest.phase} is {format_deg(largest.value_deg)}{error} "
         f"at {largest.percent} % of the cycle. Norm at this speed: {format_deg(largest.norm_deg)} ± "
@@ -133,7 +133,7 @@ def parameters_sentence(analysis: TrialAnalysis | SubjectAnalysis) -> str:
         return ""
     strides = pluralize(sum(int(analysis.curves.used(side).sum()) for side in SIDES), "stride")
     text = f"{', '.join(words)} ({strides} of both sides)."
-    return text[:1].upper() + text[1:]
+    return capitalize(text)
 
 
 def norm_size(walk: ExplainedWalk) -> str:

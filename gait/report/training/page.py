@@ -21,6 +21,7 @@ from gait.report.training.text_summary import (
     missing_baselines,
     window_settings,
 )
+from gait.text import capitalize
 
 
 def report_page(
@@ -56,7 +57,7 @@ def report_page(
         confounder_check=[
             line for line in check.get("messages") or ("It was not run.",) if line.lower() not in repeated
         ],
-        factors=[(each["is_confounder"], each["message"][:1].upper() + each["message"][1:]) for each in factors],
+        factors=[(each["is_confounder"], capitalize(each["message"])) for each in factors],
         commands=list(dict.fromkeys(result.command for result in summary.folds if result.command)),
         settings=_settings(summary),
     )

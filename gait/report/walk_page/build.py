@@ -17,11 +17,12 @@ from typing import Any
 from jinja2 import FileSystemLoader
 from markupsafe import Markup
 
-from gait.report.render import capitalize, make_environment, png_url
+from gait.report.render import make_environment, png_url
 from gait.report.walk_page.answer import answer_of, finding_rows
 from gait.report.walk_page.array_store import ArrayStore
 from gait.report.walk_page.still_picture import still_picture
 from gait.report.walk_page.walk_data import WalkPage, walk_data
+from gait.text import capitalize
 from gait.viewing import shaders
 from gait.viewing.panels.help_page import KEYS
 
