@@ -152,14 +152,11 @@ class _Sums:
 
 
 class _FrameMeans:
-    """Means per frame of values of windows that overlap; a frame has the mean of the nearest sample."""
+    """Means per frame of values of windows that overlap; each window gives a frame the value of its nearest sample."""
 
     def __init__(self, trial: Trial, windows: WindowDataset):
         self._windows = windows
-        nearest = np.rint(np.arange(len(trial.joints_m)) / windows.frames_per_sample[0]).astype(np.int64)
-        last = int(windows.first_sample.max()) + windows.window_length - 1
-        self._nearest = nearest
-        self._counts = torch.zeros(max(int(nearest[-1]), last) + 1, dtype=torch.float64)
+        self._counts = torch.zeros(len(trial.joints_m), dtype=torch.float64)
         self._sums: Tensor | None = None
 
     def add(self, values: Tensor, indices: Tensor | slice, *, mirror_back: bool = True) -> None:
@@ -168,15 +165,26 @@ class _FrameMeans:
             values = _mirror_back(values, self._windows.is_mirrored[indices])
         if self._sums is None:
             self._sums = torch.zeros(len(self._counts), *values.shape[2:], dtype=torch.float64)
-        samples = (self._windows.first_sample[indices][:, None] + torch.arange(values.shape[1])).reshape(-1)
-        self._sums.index_add_(0, samples, values.flatten(0, 1).double())
-        self._counts += torch.bincount(samples, minlength=len(self._counts))
+        frames, window, sample = _nearest_samples(self._windows.sample_times(indices))
+        self._sums.index_add_(0, frames, values[window, sample].double())
+        self._counts += torch.bincount(frames, minlength=len(self._counts))
 
     def means(self) -> NDArray[np.float32]:
         """Return the means (T, J, …); NaN where there is no window."""
         assert self._sums is not None
         counts = self._counts.reshape(-1, *[1] * (self._sums.ndim - 1))
-        return np.asarray((self._sums / counts).numpy()[self._nearest], dtype=np.float32)
+        return np.asarray((self._sums / counts).numpy(), dtype=np.float32)
+
+
+def _nearest_samples(times: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return each frame that windows cover, whose samples have times (B, L) in frames, window and nearest sample."""
+    first, last = times[:, 0].round().long(), times[:, -1].round().long()
+    count = last - first + 1
+    window = torch.arange(len(times)).repeat_interleave(count)
+    frames = first[window] + torch.arange(len(window)) - (count.cumsum(0) - count)[window]
+    frames_per_sample = (times[:, -1] - times[:, 0])[window] / max(1, times.shape[1] - 1)
+    sample = ((frames - times[window, 0]) / frames_per_sample.clamp(min=1e-9)).round().long()
+    return frames, window, sample.clamp(0, times.shape[1] - 1)
 
 
 def _every_nth(first_frames: Tensor, stride: int) -> Tensor:

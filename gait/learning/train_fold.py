@@ -51,7 +51,6 @@ from gait.motion.folds import split_validation
 from gait.motion.inputs import PUBLISHED
 from gait.motion.read_dataset import read_dataset
 from gait.motion.window_input import InputReference
-from gait.motion.window_placement import TRAINING_SHIFTS
 from gait.motion.windows import WindowDataset, fit_reference
 from gait.parallel.device import check_device
 
@@ -251,7 +250,7 @@ class FoldTraining:
     def _training_windows(self, subjects: Collection[str]) -> WindowDataset:
         """Return the windows of training subjects, relative to the controls among them."""
         args, trials = self._task.args, self._own_trials(subjects)
-        options = {**self._window_options, "mirror": args.mirror, "shifts": TRAINING_SHIFTS}
+        options = {**self._window_options, "mirror": args.mirror, "training": True}
         reference = None
         if args.input != PUBLISHED:
             reference = fit_reference(trials, args.window_length, args.stride, factor=args.deviation_factor, **options)

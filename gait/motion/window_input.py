@@ -34,7 +34,7 @@ class WindowInput:
     name: str  # value of --input
     normalization: str  # as checkpoints and reports state it
     samples: Callable[[Trial, Vector], Vector]
-    """From a trial and times (S,) in its frames, which step evenly: values (S, 22, 3), or quaternions (S, 22, 4)."""
+    """From a trial and times (S,) in its frames: values (S, 22, 3), or quaternions (S, 22, 4)."""
     relative: Callable[[Vector, Vector | None], Vector] = _unchanged
     """From samples and the reference (22, K) of ``reference_of``: the values (S, 22, 3) of windows."""
     reference_of: Callable[[Sequence[Vector]], Vector] | None = None

@@ -43,7 +43,7 @@ class WindowDataset:
     left_out: tuple[Joint, ...]  # the joints that are 0 in every window
     input: WindowInput  # what the windows hold
     reference: InputReference  # what they are relative to
-    frames_per_sample: tuple[float, ...]  # of each trial; a sample is a frame, or a hundredth of a stride
+    frames_per_sample: tuple[float, ...]  # of each trial, median; a sample is a frame, or a hundredth of a stride
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class WindowDataset:
         min_observed: float = 0.0,
         input: str = PUBLISHED,
         windows: str = FRAMES,
-        shifts: Sequence[int] = (0,),
+        training: bool = False,
         reference: InputReference | None = None,
     ):
         """Prepare the windows of trials that have the same frame rate; each window lies within one walk.
@@ -64,7 +64,7 @@ class WindowDataset:
         A walk shorter than a window contributes none. The attributes above have the arguments; with ``mirror``, the
         mirror image of each window is included, except with ``cycles``, where all windows begin on the same side.
         Joints that are ``left_out`` are 0 in every window; the other joints of the published input do not depend on
-        them. ``min_observed``, ``windows`` and ``shifts`` are those of ``place_windows``; ``input`` is one of
+        them. ``min_observed``, ``windows`` and ``training`` are those of ``place_windows``; ``input`` is one of
         ``INPUTS``, whose ``reference`` is that of ``fit_reference``.
 
         Raises:
@@ -84,7 +84,13 @@ class WindowDataset:
         self.input, self.reference = INPUTS[input], reference or InputReference()
         placements = tuple(
             place_windows(
-                trial, window_length, stride, windows, left_out=self.left_out, min_observed=min_observed, shifts=shifts
+                trial,
+                window_length,
+                stride,
+                windows,
+                left_out=self.left_out,
+                min_observed=min_observed,
+                training=training,
             )
             for trial in trials
         )
@@ -92,14 +98,12 @@ class WindowDataset:
         self.frames_per_sample = tuple(placed.frames_per_sample for placed in placements)
 
         # Of trials without a window, nothing is kept.
-        times = [
-            placed.times(len(trial.joints_m) if len(placed.starts) else 0)
-            for trial, placed in zip(trials, placements, strict=True)
-        ]
+        times = [placed.times if len(placed.starts) else np.empty(0) for placed in placements]
         samples = np.array([len(each) for each in times], dtype=np.int64)
         first_samples = samples.cumsum() - samples
         self._index_windows(placements, first_samples, copies=2 if mirror and windows != CYCLES else 1)
         self._store_frames(times, first_samples)
+        self._times = torch.from_numpy(np.concatenate([np.empty(0), *times]))
         # Computed when a window is first requested and kept, as every epoch requests the same windows.
         self._transforms = torch.empty(len(self), 3, 4, dtype=torch.float32)
         self._has_transform = torch.zeros(len(self), dtype=torch.bool)
@@ -156,10 +160,9 @@ class WindowDataset:
         """Return the number of windows, N."""
         return len(self.trial_index)
 
-    @property
-    def first_sample(self) -> Tensor:
-        """The first sample of each window within its trial, (N,) int64; those of ``frames`` are ``first_frame``."""
-        return self._start - self._first_of_trial[self.trial_index]
+    def sample_times(self, indices: Tensor | slice) -> Tensor:
+        """Return the times of the samples of windows (B,), in frames of their trials, (B, L) float64."""
+        return self._times[self._start[indices][:, None] + torch.arange(self.window_length)]
 
     def batch(self, indices: Tensor, device: torch.device | str = "cpu") -> Tensor:
         """Return what the network sees of windows, (B, L, 22, 3) float32, on a device; computed on the CPU.
@@ -223,10 +226,9 @@ def fit_reference(
     ]
     reference = InputReference()
     if kind.reference_of is not None and controls:
-        parts = []
-        for trial in controls:
-            times = place_windows(trial, window_length, windows=placement).times(len(trial.joints_m))
-            parts.append(kind.samples(trial, times)[trial.walking[np.rint(times).astype(np.int64)]])
+        parts = [
+            kind.samples(trial, np.arange(len(trial.joints_m), dtype=np.float64))[trial.walking] for trial in controls
+        ]
         reference = InputReference(torch.from_numpy(kind.reference_of(parts)).float())
     if not factor:
         return reference

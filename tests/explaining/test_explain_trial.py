@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from gait.body.skeleton import Joint
+from gait.body.skeleton import BODY_JOINTS, MIRROR_ORDER, Joint
 from gait.errors import GaitError
 from gait.explaining.attribution import observation_notes
 from gait.explaining.explain_trial import explain_trial
@@ -20,6 +20,7 @@ from gait.explaining.faithfulness import (
 )
 from gait.explaining.methods import explain_windows
 from gait.explaining.trained_network import TrainedNetwork, load_network
+from gait.learning.checkpoint import Checkpoint
 from gait.learning.networks.mlp import MLPArchitecture
 from gait.learning.networks.transformer import TransformerArchitecture
 from gait.learning.transformer import GaitTransformer
@@ -66,6 +67,28 @@ def test_explain_trial_averages_the_windows_that_cover_a_frame(network, tmp_path
     assert found.trial_probability == pytest.approx(found.window_probability.mean())
     assert found.method == method
     assert 0 <= found.unattributed <= 1
+
+
+def test_explanations_of_cycles_give_each_frame_the_nearest_sample_of_its_windows(tmp_path):
+    length, names = 128, tuple(joint.name for joint in BODY_JOINTS)
+    architecture = MLPArchitecture("sequential_mlp", length, (4,), (4,))
+    network = architecture.build().eval()
+    checkpoint = Checkpoint(architecture, {}, length, 100.0, "", names, input="bones", windows="cycles")
+    whole = TrainedNetwork(network, length, mean_window=torch.zeros(length, 22, 3), checkpoint=checkpoint)
+    trial = make_trial(tmp_path, 500)
+    found = explain_trial(whole, trial, "gradient_input")
+    windows = whole.windows_of(trial)
+    every = torch.arange(len(windows))
+    values = explain_windows(network, windows.batch(every), "gradient_input").values.numpy()
+    mirrored = windows.is_mirrored.numpy()
+    values[mirrored] = values[mirrored][:, :, list(MIRROR_ORDER)]
+    assert len(values) > mirrored.sum() > 0
+    times = windows.sample_times(every).numpy()
+    for frame in range(500):
+        covering = [n for n in range(len(times)) if round(times[n, 0]) <= frame <= round(times[n, -1])]
+        nearest = [values[n, np.abs(times[n] - frame).argmin()] for n in covering]
+        expected = np.mean(nearest, axis=0) if covering else np.full(22, np.nan)
+        np.testing.assert_allclose(found.values[frame], expected, atol=1e-6)
 
 
 def test_explain_trial_with_stride_includes_the_last_window(network, tmp_path):

@@ -23,7 +23,7 @@ from gait.learning.networks.transformer import TransformerArchitecture
 from gait.learning.trainer import Trainer, mean_window
 from gait.learning.training_arguments import TrainingSettings
 from gait.motion.inputs import INPUTS
-from gait.motion.window_placement import CYCLES, TRAINING_SHIFTS
+from gait.motion.window_placement import CYCLES
 from gait.motion.windows import WindowDataset, fit_reference
 from gait.report.training.write_report import page_file, write_report
 from tests.helpers.fitting_cases import record_trial, short_trial
@@ -77,7 +77,7 @@ def windows_of_cycles(kind: str) -> dict[str, Any]:
         make_trial(stick_figure(300, phase=phase), f"P{phase}", axis_angle=swinging_rotations(300, phase=phase))
         for phase in (0.3, 2.0)
     ]
-    options: dict[str, Any] = {"input": kind, "windows": CYCLES, "shifts": TRAINING_SHIFTS}
+    options: dict[str, Any] = {"input": kind, "windows": CYCLES, "training": True}
     reference = fit_reference(trials, 16, factor=INPUTS[kind].deviation, **options)
     found = WindowDataset(trials, 16, reference=reference, **options)
     return {"count": len(found), "windows": summary(found.batch(torch.arange(len(found))))}

@@ -4,44 +4,87 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from gait.body.skeleton import Joint
 from gait.kinematics.gait_events import SIDES
 from gait.kinematics.walking import Activity, find_activity
 from gait.motion.read_dataset import read_dataset
+from gait.motion.resampling import sample_at
 from gait.motion.window_placement import TRAINING_SHIFTS, place_windows
+from gait.motion.windows import WindowDataset
 from tests.helpers.motion_cases import make_trial, stand_walk_stand, status_without, stick_figure, write_trial
 
 STRIDE_FRAMES = 100 / 0.9
 LENGTH = 64
 
 
-def test_windows_of_cycles_begin_at_initial_contacts():
+def test_windows_of_cycles_begin_at_initial_contacts_between_others():
     trial = make_trial(stick_figure(400))
     placed = place_windows(trial, LENGTH, windows="cycles")
     assert placed.frames_per_sample == pytest.approx(STRIDE_FRAMES / 100, abs=0.01)
     contacts = sorted((contact, side == "right") for side in SIDES for contact in trial.events.initial_contacts[side])
-    expected = [(c, right) for c, right in contacts if c + (LENGTH - 1) * placed.frames_per_sample <= 399]
-    assert len(expected) >= 4
+    expected = contacts[1:-3]  # the last stride ends with the last contact
+    assert len(expected) >= 3
     assert {right for _, right in expected} == {False, True}
-    np.testing.assert_allclose(placed.first_frames, [c for c, _ in expected], atol=1)
+    np.testing.assert_array_equal(placed.times[placed.starts], [c for c, _ in expected])
+    np.testing.assert_allclose(placed.first_frames, [c for c, _ in expected], atol=0.5)
     assert placed.mirrored.tolist() == [right for _, right in expected]
     assert placed.num_frames(LENGTH) == round(LENGTH * placed.frames_per_sample)
-    times = placed.times(400)
-    assert times[0] == 0
-    assert 399 - placed.frames_per_sample < times[-1] <= 399
+
+
+def test_short_walks_give_the_windows_that_they_have():
+    trial = make_trial(stick_figure(170))
+    contacts = np.concatenate([*trial.events.initial_contacts.values()])
+    (start,) = (placed := place_windows(trial, 100, windows="cycles")).starts
+    assert placed.times[start] == min(contacts)
+
+
+def test_each_window_is_scaled_by_its_own_stride():
+    joints = stick_figure(400)
+    # the second half of the walk is slower
+    time = np.concatenate([np.arange(200), np.arange(200, 399.5, 0.8)])
+    trial = make_trial(sample_at(joints, time).astype(np.float32))
+    placed = place_windows(trial, 101, windows="cycles")
+    contacts = {side: np.asarray(trial.events.initial_contacts[side]) for side in SIDES}
+    steps = []
+    for start, mirrored in zip(placed.starts, placed.mirrored, strict=True):
+        times = placed.times[start : start + 101]
+        own = contacts[SIDES[int(mirrored)]]
+        assert times[100] == pytest.approx(own[own > times[0]][0])
+        np.testing.assert_allclose(np.diff(times), times[1] - times[0])
+        steps.append(times[1] - times[0])
+    assert max(steps) > 1.15 * min(steps)
+
+
+@pytest.mark.parametrize("length", [LENGTH, 128])
+@pytest.mark.parametrize("frames", [580, 600, 620])
+@pytest.mark.parametrize(("before", "after"), [(200, 0), (0, 150), (333, 150)])
+def test_windows_of_cycles_do_not_depend_on_standing_beside_the_walk(before: int, after: int, frames: int, length: int):
+    joints = stick_figure(frames)
+    alone, between = (
+        replace(make_trial(each), activity=find_activity(each, 100.0))
+        for each in (joints, stand_walk_stand(joints, before, after).astype(np.float32))
+    )
+    assert not alone.activity.any()
+    assert between.activity.any()
+    expected, found = (WindowDataset([each], length, input="bones", windows="cycles") for each in (alone, between))
+    every = torch.arange(len(expected))
+    assert len(found) == len(expected) >= 5
+    assert (found.sample_times(every) - before - expected.sample_times(every)).abs().max() < 0.1
+    assert (found.values(every) - expected.values(every)).abs().max() < 0.01
 
 
 def test_training_windows_begin_around_each_contact():
     trial = make_trial(stick_figure(400))
-    one, shifted = (place_windows(trial, LENGTH, windows="cycles", shifts=s) for s in ((0,), TRAINING_SHIFTS))
-    around = {
-        (start + shift, right) for start, right in zip(one.starts, one.mirrored, strict=True) for shift in (-3, 3)
-    }
-    found = {*zip(shifted.starts.tolist(), shifted.mirrored.tolist(), strict=True)}
-    assert {*zip(one.starts.tolist(), one.mirrored.tolist(), strict=True)} <= found
-    assert len(found & around) >= 2 * len(one.starts) - 2  # one may end after the trial
-    assert (np.diff(shifted.starts) >= 0).all()
+    inner, every = (place_windows(trial, LENGTH, windows="cycles", training=training) for training in (False, True))
+    contacts = sorted((contact, side == "right") for side in SIDES for contact in trial.events.initial_contacts[side])
+    strides = [(start, right, end - start) for (start, right), (end, _) in zip(contacts, contacts[2:], strict=False)]
+    expected = [(c + shift * stride / 100, right) for c, right, stride in strides for shift in TRAINING_SHIFTS]
+    assert len(expected) > 3 * len(inner.starts)
+    np.testing.assert_allclose(every.times[every.starts], [time for time, _ in expected])
+    assert every.mirrored.tolist() == [right for _, right in expected]
+    assert len(every.times) == len(strides) * (LENGTH + 6)  # windows at one contact share samples
 
 
 def test_windows_of_cycles_lie_within_walks():
