@@ -160,10 +160,10 @@ NETWORK = Network(
     defaults={"batch_size": 64, "window_length": 128, "epochs": 75, "learning_rate": 1e-5},
     recommended={
         **RECOMMENDED,
-        "specificity": 0.95,
+        "specificity": 0.98,
         "offset": 0.18,
         "individuality": 2.0,
-        "ensemble": 3,
+        "ensemble": 8,
         "epochs": 80,
         "learning_rate": 0.001,
         "pose_layers": (32,),
