@@ -137,9 +137,17 @@ def flag_values(arguments: Any) -> dict[str, Any]:
                 value = value == about.options["const"]
             elif each.default is True:
                 value = not value
-            name = (about.flag or each.name).removeprefix("--")
-            values[name] = str(value) if isinstance(value, Path) else value
+            values[_flag_name(each)] = str(value) if isinstance(value, Path) else value
     return values
+
+
+def fields_by_flag(arguments: Any) -> dict[str, str]:
+    """Return the name of the field of each flag, by the flag's spelling without dashes."""
+    return {_flag_name(each): each.name for each in fields(arguments) if _KEY in each.metadata}
+
+
+def _flag_name(argument: Field[Any]) -> str:
+    return (argument.metadata[_KEY].flag or argument.name).removeprefix("--")
 
 
 def flag_words(argument: Field[Any], value: Any) -> str:

@@ -52,12 +52,12 @@ _RUN_ONLY_FLAGS = frozenset(
     }
 )
 
-_LATER_FLAGS = {
+LATER_FLAGS: Mapping[str, Any] = {
     "input": PUBLISHED, "windows": FRAMES, "deviation": None, "pace": None, "offset": None,
     "individuality": None, "ensemble": 1, "threshold_folds": None, "threshold_specificity": None,
     "lr_schedule": "constant",
 }  # fmt: skip
-"""Flags that results of earlier versions do not have, with the values that change nothing."""
+"""Flags that earlier versions did not have, with the values that do what those versions did."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -296,7 +296,7 @@ def _experiment_settings(result: FoldResult) -> dict[str, Any]:
     flags = {
         f"--{name}": value
         for name, value in result.arguments.items()
-        if name not in _RUN_ONLY_FLAGS and not (name in _LATER_FLAGS and value == _LATER_FLAGS[name])
+        if name not in _RUN_ONLY_FLAGS and not (name in LATER_FLAGS and value == LATER_FLAGS[name])
     }
     other = ("network", "architecture", "normalisation", "sick", "data_sha256")
     own = {name: getattr(result, name) for name in other}

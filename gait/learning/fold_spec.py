@@ -5,26 +5,24 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
 
+from gait.cli.arguments import fields_by_flag
 from gait.errors import GaitError
 from gait.files.fingerprint import Stage, changed_inputs, fingerprint
 from gait.files.folder_lock import folder_lock
 from gait.learning.checkpoint import Checkpoint, load_checkpoint
-from gait.learning.fold_result import Epoch, read_result, result_file
+from gait.learning.fold_result import LATER_FLAGS, Epoch, read_result, result_file
 from gait.learning.training_arguments import CONSTANT, TrainingArguments, TrainingSettings
 from gait.motion.folds import Fold
 from gait.motion.inputs import PUBLISHED
 from gait.motion.left_out import LeftOut
 from gait.motion.window_placement import FRAMES
 
-_LATER_SETTINGS = (
-    "input", "windows", "deviation", "pace", "offset", "individuality", "schedule", "ensemble", "threshold_folds",
-    "specificity",
-)  # fmt: skip
-"""Settings that earlier versions did not have; their defaults are what those versions did."""
+_FIELDS = fields_by_flag(TrainingArguments)
+_LATER_SETTINGS = {_FIELDS[flag]: value for flag, value in LATER_FLAGS.items()}
 
 
 class EpochLog(Protocol):
@@ -166,12 +164,11 @@ class FoldSpec:
 
     def _later_inputs(self) -> dict[str, Any]:
         """Return the settings that earlier versions did not have, unless they are as in earlier versions."""
-        defaults = {each.name: each.default for each in fields(TrainingArguments) if each.default is not MISSING}
         values = {name: getattr(self.args, name) for name in _LATER_SETTINGS}
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in values.items()
-            if value != defaults[name]
+            if value != _LATER_SETTINGS[name]
         } | ({} if self.args.schedule == CONSTANT else {"epochs": self.args.epochs})  # on which the rates depend
 
     def _left_out_input(self) -> dict[str, Any]:
