@@ -276,7 +276,7 @@ def test_build_run_report_without_training_reports_the_fits(world: Path, tmp_pat
     result = build_run_report(settings(world, tmp_path / "out", trained=(tmp_path,)), lambda line: None, gait_page)
     assert "cohort.html" in read(result.page).links
     (problem,) = result.problems
-    assert "no trained network in it" in problem
+    assert "no training result" in problem
     assert "\n" not in problem
     shown_text = read(result.page).words
     assert "Missing parts" in shown_text

@@ -20,7 +20,6 @@ from gait.report.gait.comparison import Sample, compare, find_sample
 from gait.report.gait.comparison_page import COMPARISON_COLUMNS, comparison_page, comparison_rows
 from gait.report.gait.measured_subject import MeasuredSubject, measure_subject
 from gait.report.gait.norm_set import (
-    Control,
     NormResults,
     NormSet,
     compare_subject,
@@ -72,6 +71,7 @@ class SubjectTask:
     folder: Path  # of the subject's fitted trials
     settings: GaitPageSettings
     norms: NormSet
+    measured: MeasuredSubject | None = None  # None: not analysed yet
 
     @property
     def name(self) -> str:
@@ -81,7 +81,7 @@ class SubjectTask:
     def run(self) -> Iterator[SubjectSummary | str]:
         """Analyse the subject and write its page and tables."""
         try:
-            subject = measure_subject(self.folder)
+            subject = self.measured or measure_subject(self.folder)
             yield write_subject(subject, compare_subject(subject, self.folder, self.norms), self.norms, self.settings)
         except Exception as error:
             yield error_message(error, self.name, "the gait analysis", "use fewer --workers")
@@ -97,7 +97,7 @@ class SubjectTask:
 
 @dataclass(frozen=True)
 class ControlTask:
-    """Task of analysing one control of a norm; yields a ``Control``, or the line that says why there is none."""
+    """Task of analysing one control of a norm; yields it, or the line that says why it cannot be analysed."""
 
     folder: Path
 
@@ -106,10 +106,10 @@ class ControlTask:
         """The folder of the subject."""
         return str(self.folder)
 
-    def run(self) -> Iterator[Control | str]:
+    def run(self) -> Iterator[MeasuredSubject | str]:
         """Analyse the subject."""
         try:
-            yield control_of(measure_subject(self.folder), self.folder)
+            yield measure_subject(self.folder)
         except Exception as error:
             yield error_message(error, self.name, "the gait analysis", "use fewer --workers")
 
@@ -130,11 +130,12 @@ def build_gait_pages(settings: GaitPageSettings, progress: Callable[[str], None]
     folders = find_subject_folders(settings.poses)
     problems: list[str] = []
     norms = NormSet(gdi=(read_gdi_reference(),))
+    controls: dict[Path, MeasuredSubject] = {}
     try:
-        norms = _read_norms(settings, progress)
+        norms, controls = _read_norms(settings, progress)
     except GaitError as error:
         problems.append(str(error))
-    tasks = [SubjectTask(folder, settings, norms) for folder in folders]
+    tasks = [SubjectTask(folder, settings, norms, controls.get(folder.resolve())) for folder in folders]
     results = dict(_results(tasks, settings.workers, progress))
     summaries = [result for task in tasks if isinstance(result := results[task.name], SubjectSummary)]
     problems += [line for each in results.values() for line in ([each] if isinstance(each, str) else each.problems)]
@@ -153,22 +154,25 @@ def build_gait_pages(settings: GaitPageSettings, progress: Callable[[str], None]
     return GaitPagesResult(page, len(summaries), sum(s.num_trials for s in summaries), tuple(problems))
 
 
-def _read_norms(settings: GaitPageSettings, progress: Callable[[str], None]) -> NormSet:
-    """Read the norms, and analyse the controls that they are of."""
+def _read_norms(
+    settings: GaitPageSettings, progress: Callable[[str], None]
+) -> tuple[NormSet, dict[Path, MeasuredSubject]]:
+    """Return the norms, and the analyses of the controls that they are of by resolved folder."""
     names = settings.norms if settings.norms is not None else default_norms(settings.poses)
     tasks = [ControlTask(folder) for folder in find_controls(names)]
     results = dict(_results(tasks, settings.workers, progress))
     for line in results.values():
         if isinstance(line, str):
             progress(f"--norms: {line}")
-    controls = [result for task in tasks if isinstance(result := results[task.name], Control)]
+    found = {each.folder: result for each in tasks if isinstance(result := results[each.name], MeasuredSubject)}
+    measured = {folder.resolve(): subject for folder, subject in found.items()}
     try:
-        return read_norm_set(names, controls)
+        return read_norm_set(names, (control_of(subject, folder) for folder, subject in found.items())), measured
     except GaitError as error:
         if settings.norms is not None:
             raise
         progress(f"{error} The norm is {PUBLISHED_BY_SPEED}.")
-        return read_norm_set((PUBLISHED_BY_SPEED,), ())
+        return read_norm_set((PUBLISHED_BY_SPEED,), ()), measured
 
 
 def _write_comparison(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gait.arrays import Vector
 from gait.errors import GaitError
 from gait.fitting.fit_report import FitReport
+from gait.kinematics.curve_errors import stride_errors
 from gait.kinematics.gait_events import SIDES
 from gait.kinematics.trial_analysis import SubjectAnalysis, TrialAnalysis, analyse_subject
 from gait.motion.subject_trials import find_trial_folders, read_fitted_trial
@@ -41,6 +42,9 @@ class MeasuredSubject(GroupMember):
     analysis: SubjectAnalysis
     reports: Mapping[str, FitReport]  # by trial; trials without one are absent
     problems: tuple[str, ...] = ()  # one line per trial that could not be read
+    # by trial, then by (angle, side): standard errors (n, 101) of all strides, degrees; trials without known ones are
+    # absent. They stand in place of the ``angle_errors`` of the trials, which need eight times the memory of the rest.
+    stride_errors_deg: Mapping[str, Mapping[tuple[str, str], Vector]] = field(default_factory=dict)
 
     @property
     def num_strides(self) -> dict[str, int]:
@@ -86,4 +90,11 @@ def measure_subject(folder: Path) -> MeasuredSubject:
             analyses += own
     if not analyses:
         raise GaitError(problems[0] if problems else f"{folder}: no fitted trial in it; fit this subject again.")
-    return MeasuredSubject(analyses[0].subject, analyse_subject(analyses), reports, tuple(problems))
+    analysis = analyse_subject(analyses)
+    errors = {
+        each.trial: {key: stride_errors(of_angles, *key, each.curves.strides[key[1]]) for key in each.curves.curves}
+        for each in analysis.trials
+        if (of_angles := each.angle_errors) is not None
+    }
+    analysis = replace(analysis, trials=tuple(replace(each, angle_errors=None) for each in analysis.trials))
+    return MeasuredSubject(analysis.subject, analysis, reports, tuple(problems), errors)

@@ -18,7 +18,6 @@ import numpy as np
 from gait.arrays import Vector
 from gait.files.atomic_write import atomic_file
 from gait.files.package_versions import package_versions
-from gait.kinematics.curve_errors import stride_errors
 from gait.kinematics.gait_events import SIDES
 from gait.kinematics.norm_comparison import NormComparison
 from gait.kinematics.spatiotemporal import PARAMETERS, scale_factor
@@ -49,7 +48,7 @@ def write_subject_tables(subject: MeasuredSubject, results: NormResults, folder:
     analysis = subject.analysis
     paths = tuple(folder / name for name in (CURVES_FILE, PARAMETERS_FILE, EVENTS_FILE, SCORES_FILE, ANALYSIS_FILE))
     with atomic_file(paths[0]) as partial:
-        _write_curves(analysis, partial)
+        _write_curves(subject, partial)
     write_csv(paths[1], PARAMETER_COLUMNS, parameter_rows(analysis))
     write_csv(paths[2], EVENT_COLUMNS, (row for trial in analysis.trials for row in event_rows(trial)))
     write_csv(paths[3], SCORE_COLUMNS, score_rows(subject.subject_id, results))
@@ -249,18 +248,21 @@ def _trial_summary(trial: TrialAnalysis) -> dict[str, Any]:
     }
 
 
-def _write_curves(analysis: SubjectAnalysis, path: Path) -> None:
+def _write_curves(subject: MeasuredSubject, path: Path) -> None:
     """Write all strides of all angles; this table is long, so its lines are put together here."""
     with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
         file.write(",".join(CURVE_COLUMNS) + "\r\n")
-        for trial in analysis.trials:
+        for trial in subject.analysis.trials:
+            errors = subject.stride_errors_deg.get(trial.trial)
             for side in SIDES:
                 counts, strides = trial.curves.used(side), trial.curves.strides[side]
                 for name in (name for name, own in trial.curves.curves if own == side):
-                    curves, errors = trial.curves.curves[name, side], trial.angle_errors
-                    own = None if errors is None else stride_errors(errors, name, side, strides)
+                    curves = trial.curves.curves[name, side]
+                    own = None if errors is None else errors[name, side]
                     for k, stride in enumerate(strides):
-                        head = f"{_cell(analysis.subject)},{_cell(trial.trial)},{side},{stride.number},{int(counts[k])}"
+                        head = (
+                            f"{_cell(subject.subject_id)},{_cell(trial.trial)},{side},{stride.number},{int(counts[k])}"
+                        )
                         file.write(_curve_lines(f"{head},{name}", curves[k], None if own is None else own[k]))
 
 

@@ -18,7 +18,7 @@ from gait.files.atomic_write import atomic_file
 from gait.files.fingerprint import fingerprint, hash_files
 from gait.files.step_cache import StepOutput
 from gait.learning.cross_validation_summary import pool_folds
-from gait.learning.fold_result import result_file
+from gait.learning.fold_result import result_file, trained_kinds
 from gait.learning.networks import NETWORKS
 from gait.motion.dataset import Trial
 from gait.motion.pose_npz import POSES_FILE
@@ -94,13 +94,8 @@ def _read_networks(settings: RunSettings, steps: StepRunner) -> Iterator[Network
     """Return the results of the trainings, one per kind of network."""
     found: dict[str, Path] = {}
     for folder in settings.trained:
-        kinds = [kind for kind in NETWORKS if any(folder.glob(f"result_{kind}_fold*.npz"))]
-        if not kinds:
-            steps.problems.append(
-                f"{folder}: no trained network in it; train one with train_multi_mlp.py or train_transformer.py, and "
-                "name its save folder."
-            )
-        for kind in kinds:
+        kinds = steps.attempt(partial(trained_kinds, folder)) or ()
+        for kind in (kind for kind in NETWORKS if kind in kinds):
             if kind in found:
                 steps.problems.append(f"{folder}: {found[kind]} already holds such a network; this one is excluded.")
                 continue
