@@ -44,14 +44,18 @@ class NormComparison:
 
     norm: Norm
     speed: float  # dimensionless walking speed of the subject; NaN if unknown
-    curves: NormCurves  # at the subject's walking speed; at the persons' own pace if the norm does not cover it
-    at_own_speed: bool  # whether they hold for the subject's speed, or the norm is not by speed
+    curves: NormCurves  # at ``nearest_speed``
     profile: GaitProfile  # against these curves
     reference_gvs_deg: Mapping[str, float]  # by angle: root mean square of the norm's persons' own GVS
-    split: SpeedSplit | None  # None if the norm is not by speed, or does not cover the subject's
+    split: SpeedSplit | None  # at the same speed; None if the norm is not by speed, or the subject's is unknown
     deviations: tuple[Deviation, ...]
     compared: tuple[tuple[str, str], ...]  # (angle, side) that are observed and in the norm
     untested: tuple[tuple[str, str], ...]  # those of them whose error is unknown, so that no deviation is sought
+
+    @property
+    def at_own_speed(self) -> bool:
+        """True if the curves hold for the subject's speed, or the norm is not by speed."""
+        return self.norm.speed_range is None or nearest_speed(self.norm, self.speed) == self.speed
 
     @property
     def reference_gps_deg(self) -> float:
@@ -60,13 +64,37 @@ class NormComparison:
         return float(np.sqrt(np.mean(np.square(values))))
 
 
+def nearest_speed(norm: Norm, dimensionless_speed: float) -> float:
+    """Return the speed at which a subject is compared with a norm: the subject's, or the nearest that the norm covers.
+
+    Of an unknown speed, NaN, it is that at which the norm's persons walk by themselves. A norm is never extrapolated.
+    """
+    if not math.isfinite(dimensionless_speed):
+        return math.nan if norm.typical_speed is None else norm.typical_speed
+    return float(np.clip(dimensionless_speed, *(norm.speed_range or (-np.inf, np.inf))))
+
+
+def describe_nearest_speed(norm: Norm, dimensionless_speed: float) -> str:
+    """Return at which speed, and why, a norm stands beside a subject who walks at none that it covers.
+
+    It is the rest of a sentence: "at dimensionless speed 0.31, because the subject walks more slowly (0.25) than …".
+    """
+    low, high = norm.speed_range or (-math.inf, math.inf)
+    nearest = nearest_speed(norm, dimensionless_speed)
+    pace = "more slowly" if dimensionless_speed < low else "faster"
+    return (
+        f"at dimensionless speed {nearest:.2f}, because the subject walks {pace} ({dimensionless_speed:.2f}) than all "
+        f"persons of the norm ({f'{low:.2f} to {high:.2f}' if math.isfinite(high) else f'from {low:.2f}'})"
+    )
+
+
 def compare_with_norm(
     curves: Mapping[tuple[str, str], Vector],
     errors: Mapping[tuple[str, str], Vector],
     norm: Norm,
     dimensionless_speed: float,
 ) -> NormComparison | None:
-    """Compare mean curves with a norm at the subject's walking speed; None if the norm has no curves at all.
+    """Compare mean curves with a norm at ``nearest_speed``; None if the norm has no curves at all.
 
     Args:
         curves: by (angle, side), (101,) degrees; NaN where not observed.
@@ -74,9 +102,8 @@ def compare_with_norm(
         norm: the reference.
         dimensionless_speed: of the subject; NaN if unknown.
     """
-    speed = dimensionless_speed if math.isfinite(dimensionless_speed) else None
-    own = norm.at_speed(speed)
-    reference = own if own is not None else norm.at_speed(norm.typical_speed)
+    speed = nearest_speed(norm, dimensionless_speed)
+    reference = norm.at_speed(speed)
     if reference is None:
         return None
     tested = [key for key in curves if key[0] in reference.mean_deg and np.isfinite(curves[key]).any()]
@@ -84,10 +111,9 @@ def compare_with_norm(
         norm=norm,
         speed=dimensionless_speed,
         curves=reference,
-        at_own_speed=own is not None,
         profile=gait_profile(curves, reference),
         reference_gvs_deg={angle: float(np.sqrt(np.mean(sd**2))) for angle, sd in reference.sd_deg.items()},
-        split=None if speed is None else split_by_speed(curves, norm, speed),
+        split=split_by_speed(curves, norm, speed) if math.isfinite(dimensionless_speed) else None,
         deviations=tuple(
             deviation
             for angle, side in tested

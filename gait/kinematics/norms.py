@@ -125,7 +125,8 @@ class PublishedNorm:
             low, high = band.speed_range
             if dimensionless_speed is not None and low <= dimensionless_speed < high:
                 return band
-        return None
+        last = self.bands[-1]
+        return last if last.speed_range is not None and dimensionless_speed == last.speed_range[1] else None
 
 
 @dataclass(frozen=True)

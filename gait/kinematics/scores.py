@@ -71,7 +71,7 @@ class GaitProfile:
 
 @dataclass(frozen=True, eq=False)
 class SpeedSplit:
-    """A deviation from the norm at the reference persons' own pace, split at the walking speed of the subject.
+    """A deviation from the norm at the reference persons' own pace, split at the subject's walking speed.
 
     For each curve, deviation = explained + beyond. Their GPS are root mean squares and don't add up.
     """
@@ -79,8 +79,6 @@ class SpeedSplit:
     norm: NormSource
     speed: float  # dimensionless, of the subject
     typical_speed: float  # at which the reference persons walk by themselves
-    explained_deg: Mapping[str, Vector]  # (101,) by angle: norm at the subject's speed - norm at the typical speed
-    beyond_deg: Mapping[tuple[str, str], Vector]  # (101,) curve - norm at the subject's speed
     total: GaitProfile  # against the norm at the typical speed
     explained: GaitProfile  # of the norm at the subject's speed against that at the typical speed
     beyond: GaitProfile  # against the norm at the subject's speed
@@ -161,14 +159,11 @@ def split_by_speed(curves: Curves, norm: Norm, dimensionless_speed: float) -> Sp
     own, typical = norm.at_speed(dimensionless_speed), norm.at_speed(norm.typical_speed)
     if own is None or typical is None:
         return None
-    explained = {angle: own.mean_deg[angle] - typical.mean_deg[angle] for angle in own.mean_deg}
-    both_sides = {(angle, side): own.mean_deg[angle] for angle in explained for side in SIDES}
+    both_sides = {(angle, side): mean for angle, mean in own.mean_deg.items() for side in SIDES}
     return SpeedSplit(
         norm.source,
         dimensionless_speed,
         norm.typical_speed,
-        explained,
-        {key: at_101_points(curves[key]) - own.mean_deg[key[0]] for key in curves if key[0] in own.mean_deg},
         gait_profile(curves, typical),
         gait_profile(both_sides, typical),
         gait_profile(curves, own),

@@ -76,15 +76,23 @@ def test_comparison_has_scores_and_leaves_out_what_has_no_error() -> None:
 
 
 def test_norm_is_not_extrapolated_beyond_its_speeds() -> None:
-    slow = replace(NORM, bands=NORM.bands[2:])
+    slow = replace(NORM, bands=NORM.bands[1:])
     norm = OWN_PACE
     assert norm is not None
     curves = {("knee_flexion", "left"): norm.mean_deg["knee_flexion"]}
     found = compare_with_norm(curves, {}, slow, 0.1)
     assert found is not None
     assert not found.at_own_speed
-    assert found.curves is slow.at_speed(slow.typical_speed)
-    assert found.split is None
+    low, _ = slow.speed_range or (0.0, 0.0)
+    assert found.curves is slow.bands[0] is slow.at_speed(low)
+    assert found.split is not None
+    assert found.split.speed == low
+    knee = "knee_flexion", "left"
+    assert found.split.beyond.gvs_deg[knee] == found.profile.gvs_deg[knee] > 1
+    fast = compare_with_norm(curves, {}, replace(NORM, bands=NORM.bands[:3]), 2.0)
+    assert fast is not None
+    assert fast.curves is NORM.bands[2]
     unknown = compare_with_norm(curves, {}, slow, float("nan"))
     assert unknown is not None
     assert not unknown.at_own_speed
+    assert unknown.curves is slow.at_speed(slow.typical_speed)

@@ -564,7 +564,8 @@ def test_page_says_when_a_norm_does_not_hold_for_the_subjects_speed() -> None:
     norm = read_angle_norm("schwartz2008")
     fast = replace(norm, bands=norm.bands[2:])
     curves = {("knee_flexion", "left"): np.zeros(101)}
-    for speed, words in ((0.1, "is not within theirs (from 0.36)"), (math.nan, "speed or leg length is unknown")):
+    slower = "at dimensionless speed 0.36, because the subject walks more slowly (0.10) than all persons of the norm"
+    for speed, words in ((0.1, f"{slower} (from 0.36)"), (math.nan, "speed or leg length is unknown")):
         comparison = compare_with_norm(curves, {}, fast, speed)
         assert comparison is not None
         assert words in describe_band(comparison)

@@ -17,7 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gait.arrays import Vector, true_runs
-from gait.kinematics.norm_comparison import ERROR_FACTOR, MIN_PERCENTS
+from gait.kinematics.norm_comparison import (
+    ERROR_FACTOR,
+    MIN_PERCENTS,
+    describe_nearest_speed,
+    nearest_speed,
+)
 from gait.kinematics.norms import NormCurves, PublishedNorm
 from gait.kinematics.published_speed_change import published_change, published_norm
 from gait.kinematics.speed_norm import SpeedNorm
@@ -76,15 +81,19 @@ def bands_at_speed(
 
 
 def _at_speed(norm: SpeedNorm | PublishedNorm, speed: float) -> BandsAtSpeed:
+    nearest = nearest_speed(norm, speed)
+    near = norm.at_speed(nearest)
     if not np.isfinite(speed):
-        return _bands(norm.at_speed(norm.typical_speed), "The walking speed is unknown: the norm is at the usual one.")
-    covered = norm.speed_range
-    if covered is None:
-        return _bands(norm.at_speed(speed), "The norm is not by walking speed.")
+        return _bands(near, "The walking speed is unknown: the norm is at the usual one.")
+    if norm.speed_range is None:
+        return _bands(near, "The norm is not by walking speed.")
+    if nearest == speed:
+        return _bands(near)
+    note = f"The norm is the one {describe_nearest_speed(norm, speed)}"
     if isinstance(norm, PublishedNorm):
-        low, high = covered
-        return _bands(norm.at_speed(float(np.clip(speed, low, np.nextafter(high, low)))))
-    return _of_controls(norm, speed)
+        return _bands(near, f"{note}.")
+    note += f"; from there it is changed as {published_norm().source.title}, changes up to {speed:.2f}."
+    return _with_published_change(_bands(near, note), nearest, speed)
 
 
 def _bands(at: NormCurves | None, note: str = "") -> BandsAtSpeed:
@@ -92,12 +101,8 @@ def _bands(at: NormCurves | None, note: str = "") -> BandsAtSpeed:
     return BandsAtSpeed(at.source.title, at.mean_deg, at.sd_deg, note=note)
 
 
-def _of_controls(norm: SpeedNorm, speed: float) -> BandsAtSpeed:
-    low, high = norm.speed_range
-    nearest = float(np.clip(speed, low, high))
-    near = _bands(norm.at_speed(nearest))
-    if nearest == speed:
-        return near
+def _with_published_change(near: BandsAtSpeed, nearest: float, speed: float) -> BandsAtSpeed:
+    """Return the bands at the controls' speed that is nearest to a subject's, changed up to that."""
     mean, unknown = dict(near.mean_deg), {}
     for name, curve in near.mean_deg.items():
         change = published_change(name, nearest, speed)
@@ -105,10 +110,4 @@ def _of_controls(norm: SpeedNorm, speed: float) -> BandsAtSpeed:
             mean[name] = curve + change
         else:
             unknown[name] = (speed / nearest - 1) * (curve - curve.mean())
-    pace = "more slowly" if speed < low else "faster"
-    note = (
-        f"The subject walks {pace} (dimensionless speed {speed:.2f}) than every control ({low:.2f} to {high:.2f}); the "
-        f"norm is that of the controls at {nearest:.2f}, changed as {published_norm().source.title}, changes up to "
-        f"{speed:.2f}."
-    )
-    return BandsAtSpeed(near.title, mean, near.sd_deg, unknown, note=note)
+    return replace(near, mean_deg=mean, change_deg=unknown)

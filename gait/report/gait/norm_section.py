@@ -16,6 +16,7 @@ from gait.kinematics.norm_comparison import (
     SDS_OF_FINDINGS,
     Deviation,
     NormComparison,
+    describe_nearest_speed,
 )
 from gait.kinematics.norms import GDI_ANGLES, NormSource
 from gait.kinematics.scores import THRESHOLDS, SpeedSplit
@@ -68,13 +69,7 @@ def describe_speed(comparison: NormComparison) -> str:
         return ", at this subject’s speed"
     if math.isnan(comparison.speed):
         return ", at their own pace, because this subject’s speed or leg length is unknown"
-    low, high = comparison.norm.speed_range
-    limits = (
-        f"{format_number(low, 2)} to {format_number(high, 2)}"
-        if math.isfinite(high)
-        else f"from {format_number(low, 2)}"
-    )
-    return f", at their own pace, because this subject’s dimensionless speed is not within theirs ({limits})"
+    return f", {describe_nearest_speed(comparison.norm, comparison.speed)}"
 
 
 def describe_rule(comparison: NormComparison) -> str:
@@ -179,13 +174,14 @@ def _notes(comparison: NormComparison, results: NormResults, norms: NormSet) -> 
             f"{persons}, at their own pace, have an overall GPS from {low:.1f}° to {high:.1f}°; against that norm this "
             f"subject has {format_number(total, 1)}°."
         )
-    if comparison.at_own_speed and split is not None:
+    if split is not None:
         low, high = norm.gps_range(speed=split.speed)
         if math.isfinite(low):
+            speed = "this subject’s speed" if comparison.at_own_speed else f"dimensionless speed {split.speed:.2f}"
             beyond = format_number(split.gps_beyond_deg["overall"], 1)
             yield (
-                f"{persons} who walk at this subject’s speed have one from {low:.1f}° to {high:.1f}°; against the norm "
-                f"at this speed the subject has {beyond}°."
+                f"{persons} who walk at {speed} have one from {low:.1f}° to {high:.1f}°; against the norm at this "
+                f"speed the subject has {beyond}°."
             )
     if results.own_profile is not None:
         gps = format_number(results.own_profile.gps_deg["overall"], 1)

@@ -136,7 +136,8 @@ def event_rows(trial: TrialAnalysis) -> Iterator[tuple[Any, ...]]:
 def score_rows(subject_id: str, results: NormResults) -> Iterator[tuple[Any, ...]]:
     """Yield each score against each norm; ``norm_persons`` is the root mean square of the norm's persons themselves.
 
-    ``at_own_speed`` is 0 if the norm holds for its persons' own pace, as it does not cover the subject's speed.
+    ``at_own_speed`` is 0 if the norm holds for another speed than the subject's: the nearest that it covers, or its
+    persons' own pace where the subject's speed is unknown.
     """
     for comparison in results.comparisons:
         profile, norm = comparison.profile, comparison.curves.source.name

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from gait.explaining.evidence.norm_at_speed import bands_at_speed
+from gait.kinematics.norm_comparison import describe_nearest_speed
 from gait.kinematics.norms import read_angle_norm
 from gait.kinematics.published_speed_change import published_change
 from gait.kinematics.speed_norm import ControlCurves, family_ratios, fit_speed_norm
@@ -55,7 +56,8 @@ def test_beyond_the_controls_speeds_the_published_change_is_added(norm):
     half = 3 * bands.sd_deg["own"]
     np.testing.assert_allclose(lower, np.minimum(own, scaled) - half)
     np.testing.assert_allclose(upper, np.maximum(own, scaled) + half)
-    assert "more slowly" in bands.note
+    assert "because the subject walks more slowly (0.25) than all persons of the norm" in bands.note
+    assert describe_nearest_speed(norm, 0.25) in bands.note
 
 
 def test_published_norms_and_unknown_speeds(norm):
