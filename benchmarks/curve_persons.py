@@ -24,7 +24,8 @@ from gait.motion.pose_files import find_pose_folders, read_poses
 from gait.motion.pose_npz import write_npz
 from gait.motion.trial_paths import HEALTHY, SICK
 from gait.synthetic import make_subject, write_recording
-from gait.synthetic.played_curves import PlayedTrial, mean_stride, play_curves
+from gait.synthetic.played_curves import mean_stride, play_curves
+from gait.synthetic.trial import SyntheticTrial
 
 CURVES = REPOSITORY.parent / "shared" / "curves" / "angle_curves.npz"
 SIDES = ("left", "right")
@@ -94,7 +95,7 @@ def read_sessions(path: Path, persons: int | None = None) -> list[Session]:
     return [session for session in sessions if session.person in chosen]
 
 
-def play(body: Body, session: Session, seconds: float, seed: int) -> PlayedTrial:
+def play(body: Body, session: Session, seconds: float, seed: int) -> SyntheticTrial:
     """Play a session's curves on a body of the person's own, at a stride time of its own.
 
     Both follow from the person's name and the seed, so that they are independent of the label. Markers are placed anew
@@ -105,13 +106,13 @@ def play(body: Body, session: Session, seconds: float, seed: int) -> PlayedTrial
     return play_curves(body, subject, session.by_channel, seconds=seconds)
 
 
-def play_sessions(body: Body, sessions: Sequence[Session], seconds: float, seed: int) -> dict[str, PlayedTrial]:
+def play_sessions(body: Body, sessions: Sequence[Session], seconds: float, seed: int) -> dict[str, SyntheticTrial]:
     """Play all sessions; return them by name."""
     return {session.name: play(body, session, seconds, seed) for session in sessions}
 
 
 def write_fits(
-    sessions: Sequence[Session], played: Mapping[str, PlayedTrial], folder: Path, body: Body, model: Path
+    sessions: Sequence[Session], played: Mapping[str, SyntheticTrial], folder: Path, body: Body, model: Path
 ) -> None:
     """Record played sessions with virtual markers and fit them: ``<folder>/fits/<label>/<session>/walk``.
 
@@ -123,19 +124,19 @@ def write_fits(
         recording = folder / "recordings" / session.name / f"{TRIAL}.c3d"
         if not recording.exists():
             # No event is written: the suite finds the contacts itself.
-            write_recording(replace(played[session.name].trial, events=()), body, layout, recording)
+            write_recording(replace(played[session.name], events=()), body, layout, recording)
         content[session.name] = {"trials": [str(recording)], "healthy": not session.sick}
     cohort = folder / "cohort.json"
     cohort.write_text(json.dumps(content), encoding="utf-8")
     run_script(fit_command(cohort, model, folder / "fits", "--no_pictures"))
 
 
-def write_true_poses(sessions: Sequence[Session], played: Mapping[str, PlayedTrial], folder: Path) -> None:
+def write_true_poses(sessions: Sequence[Session], played: Mapping[str, SyntheticTrial], folder: Path) -> None:
     """Write the poses that were played as fitted ones are: ``<folder>/<label>/<session>/walk``."""
     for session in sessions:
         path = folder / session.label / session.name / TRIAL
         path.mkdir(parents=True, exist_ok=True)
-        write_npz(path, played[session.name].trial.ground_truth)
+        write_npz(path, played[session.name].ground_truth)
 
 
 def group_by_person(sessions: Sequence[Session], fits: Path, folder: Path) -> Path:
@@ -151,7 +152,7 @@ def group_by_person(sessions: Sequence[Session], fits: Path, folder: Path) -> Pa
     return folder
 
 
-def read_fitted(session: Session, fits: Path, truth: PlayedTrial) -> FittedSession:
+def read_fitted(session: Session, fits: Path, truth: SyntheticTrial) -> FittedSession:
     """Return the mean strides of a fitted session, cut by its own events, and the errors of its contacts."""
     missing = FittedSession(np.full((len(CHANNELS), 101), np.nan), np.empty(0))
     folders = find_pose_folders(fits / session.label / session.name / TRIAL)
@@ -161,7 +162,7 @@ def read_fitted(session: Session, fits: Path, truth: PlayedTrial) -> FittedSessi
     analysis = analyse_trial(sequence, subject=session.name, trial=TRIAL, with_errors=False)
     errors = []
     for side in SIDES:
-        true = [e.time_s for e in truth.trial.events if (e.label, e.side) == ("Foot Strike", side)]
+        true = [e.time_s for e in truth.events if (e.label, e.side) == ("Foot Strike", side)]
         frames = np.asarray(analysis.events.initial_contacts[side], np.float64)
         for time in (frames + sequence.first_frame) / sequence.rate_hz:
             errors.append(min((time - t for t in true), key=abs))
@@ -169,7 +170,7 @@ def read_fitted(session: Session, fits: Path, truth: PlayedTrial) -> FittedSessi
     return FittedSession(mean, np.array(errors))
 
 
-def played_means(truth: PlayedTrial) -> Vector:
+def played_means(truth: SyntheticTrial) -> Vector:
     """Return the mean strides (18, 101) of the poses that were played."""
-    angles = compute_joint_angles(truth.trial.ground_truth).degrees
-    return np.array([mean_stride(truth.trial, angles[angle, side], side) for angle, side in CHANNELS])
+    angles = compute_joint_angles(truth.ground_truth).degrees
+    return np.array([mean_stride(truth, angles[angle, side], side) for angle, side in CHANNELS])

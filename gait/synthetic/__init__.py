@@ -3,7 +3,7 @@
 from gait.synthetic.cohort import Variety, make_cohort, parse_subject_name, write_recordings
 from gait.synthetic.pathologies import PATHOLOGY_NAMES, Pathology, make_pathology
 from gait.synthetic.peculiarities import PECULIARITY_NAMES, draw_peculiarities, make_peculiarity
-from gait.synthetic.played_curves import PlayedTrial, play_curves
+from gait.synthetic.played_curves import play_curves
 from gait.synthetic.recording_files import ground_truth_path, read_ground_truth, write_recording
 from gait.synthetic.subject import SyntheticSubject, make_subject, vary_subject
 from gait.synthetic.trial import SyntheticTrial, make_trial
@@ -15,7 +15,6 @@ __all__ = [
     "PECULIARITY_NAMES",
     "MeasurementErrors",
     "Pathology",
-    "PlayedTrial",
     "SimulatedMarkers",
     "SyntheticSubject",
     "SyntheticTrial",

@@ -23,7 +23,7 @@ from gait.errors import GaitError
 from gait.kinematics.anatomical_frames import AnatomicalFrame, anatomical_frames
 from gait.kinematics.cardan_angles import cardan_angles, mirror_to_right
 from gait.kinematics.gait_events import SIDES
-from gait.kinematics.joint_angles import ANGLES, compute_joint_angles
+from gait.kinematics.joint_angles import ANGLES
 from gait.kinematics.norms import GDI_ANGLES
 from gait.synthetic import normative_curves as normal
 from gait.synthetic.foot_rollover import extract_sole
@@ -55,17 +55,9 @@ Curves = Mapping[tuple[str, str], Vector]
 """By angle and side: (101,) degrees over this side's gait cycle."""
 
 
-@dataclass(frozen=True, eq=False)
-class PlayedTrial:
-    """A trial made from curves."""
-
-    trial: SyntheticTrial
-    differences_deg: Mapping[tuple[str, str], float]  # RMS of the mean stride's angle minus the curve, by angle, side
-
-
 def play_curves(
     body: Body, subject: SyntheticSubject, curves_deg: Curves, *, seconds: float = 4.5, seed: int = 0
-) -> PlayedTrial:
+) -> SyntheticTrial:
     """Simulate a trial in which the subject's mean strides have these angles as nearly as its feet on the floor allow.
 
     Raises:
@@ -73,8 +65,7 @@ def play_curves(
     """
     _check(curves_deg)
     targets = {key: np.radians(_periodic(np.asarray(curve, np.float64))) for key, curve in curves_deg.items()}
-    trial = simulate_trial(body, subject, pattern_of_curves(body, subject, targets), seconds=seconds, seed=seed)
-    return PlayedTrial(trial, _differences_deg(trial, curves_deg))
+    return simulate_trial(body, subject, pattern_of_curves(body, subject, targets), seconds=seconds, seed=seed)
 
 
 def mean_stride(trial: SyntheticTrial, values: Vector, side: str) -> Vector:
@@ -251,11 +242,3 @@ def _warp(samples: Vector, foot_off: float) -> Curve:
     """Return a curve over phases in which foot off is at ``FOOT_OFF``."""
     dense = np.linspace(0, 1, 1001)
     return Curve(Curve(samples).at(np.interp(PHASES, warp_phase(dense, foot_off), dense)))
-
-
-def _differences_deg(trial: SyntheticTrial, curves_deg: Curves) -> dict[tuple[str, str], float]:
-    angles = compute_joint_angles(trial.ground_truth).degrees
-    return {
-        (angle, side): float(np.sqrt(((mean_stride(trial, angles[angle, side], side) - curve) ** 2).mean()))
-        for (angle, side), curve in curves_deg.items()
-    }

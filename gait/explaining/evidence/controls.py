@@ -223,17 +223,6 @@ def cohort_of(
     return cohort
 
 
-def read_person(
-    trained: TrainedNetwork, folder: Path, *, errors: bool = False, options: ExplainOptions | None = None
-) -> CohortPerson:
-    """Read the trials in a subject's folder; if it is a control, with the errors of its first trial if requested.
-
-    Raises:
-        GaitError: a trial cannot be read, or none has a window.
-    """
-    return _read_person(trained, _RecordedWalks(folder, options), errors=errors)
-
-
 class _RecordedWalks:
     """The trials in a subject's folder, of which each is read and analysed once for several networks."""
 

@@ -11,7 +11,7 @@ from gait.body.skeleton import Joint
 from gait.errors import GaitError
 from gait.explaining.evidence.blind_spots import find_blind_spots
 from gait.explaining.evidence.changed_walk import MAX_SLIDE_MM, WalkChanger
-from gait.explaining.evidence.controls import Cohort, cohort_of, read_person
+from gait.explaining.evidence.controls import Cohort, read_cohort
 from gait.explaining.evidence.counterfactual import DECISION_MARGIN, find_counterfactual
 from gait.explaining.evidence.cycle_motion import (
     NUM_COEFFICIENTS,
@@ -90,7 +90,7 @@ def trained(folder):
 @pytest.fixture(scope="module")
 def cohort(folder, trained) -> Cohort:
     """The controls."""
-    return cohort_of(trained, [read_person(trained, path) for path in sorted(folder.glob("healthy/*"))], "controls")
+    return read_cohort(trained, folder / "healthy")
 
 
 @pytest.fixture(scope="module")
