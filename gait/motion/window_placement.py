@@ -26,6 +26,9 @@ CYCLE_SAMPLES = 100
 TRAINING_SHIFTS = (-3, 0, 3)
 """In training, windows of ``cycles`` begin so many samples after an initial contact: events are not exact either."""
 
+MIN_INNER = 2
+"""Trials of ``cycles`` with fewer windows than these away from the ends of a walk keep those at its ends, too."""
+
 
 def window_duration(window_length: int, rate_hz: float, windows: str) -> str:
     """Return the duration of a window with its unit, within a sentence: "1.28 s" or "1.28 strides"."""
@@ -134,7 +137,7 @@ def _place_cycles(trial: Trial, window_length: int, training: bool) -> WindowPla
 
     A window is scaled by the stride with which it begins. Unless in training, a contact precedes both, and another
     follows, as the first and the last step of a walk between two stands are not at its pace, and those of another walk
-    may not be. A trial that is too short for such a window gives those that it has.
+    may not be. A trial with fewer than ``MIN_INNER`` such windows gives all that it has, whose mean is worth more.
     """
     none = WindowPlacement(np.empty(0, np.int64), np.empty(0, bool), np.empty(0))
     if not trial.walks:
@@ -152,7 +155,8 @@ def _place_cycles(trial: Trial, window_length: int, training: bool) -> WindowPla
             "initial contact",
         )
     if not training:
-        cycles = [cycle for cycle in cycles if cycle.is_inner] or cycles
+        inner = [cycle for cycle in cycles if cycle.is_inner]
+        cycles = inner if len(inner) >= MIN_INNER else cycles
     times = [cycle.times(window_length) for cycle in cycles]
     ends = np.cumsum([len(each) for each in times])
     return WindowPlacement(

@@ -33,11 +33,15 @@ def test_windows_of_cycles_begin_at_initial_contacts_between_others():
     assert placed.num_frames(LENGTH) == round(LENGTH * placed.frames_per_sample)
 
 
-def test_short_walks_give_the_windows_that_they_have():
-    trial = make_trial(stick_figure(170))
-    contacts = np.concatenate([*trial.events.initial_contacts.values()])
-    (start,) = (placed := place_windows(trial, 100, windows="cycles")).starts
-    assert placed.times[start] == min(contacts)
+@pytest.mark.parametrize(("frames", "inner", "windows"), [(170, 0, [0]), (280, 1, [0, 1, 2]), (330, 2, [1, 2])])
+def test_walks_with_fewer_than_two_windows_between_contacts_give_all(frames: int, inner: int, windows: list[int]):
+    trial = make_trial(stick_figure(frames))
+    contacts = np.sort(np.concatenate([*trial.events.initial_contacts.values()]))
+    placed = place_windows(trial, 100, windows="cycles")
+    begins = placed.times[placed.starts]
+    np.testing.assert_array_equal(begins, contacts[windows])
+    between = (begins > contacts[0]) & (begins + 100 * placed.frames_per_sample + 1 < contacts[-1])
+    assert between.sum() == inner
 
 
 def test_each_window_is_scaled_by_its_own_stride():
