@@ -72,7 +72,8 @@ def is_mirrored(labels: Sequence[str], positions_m: NDArray[np.float64]) -> bool
     """Return True if left and right are swapped in ``positions_m`` (T, M, 3; y up), as in left-handed coordinates.
 
     Left must be up × forward. Forward is the mean direction from back to front markers of feet, pelvis, trunk and
-    head. False if the needed markers are missing.
+    head. False if the needed markers are missing, and of markers of the head alone: they do not show which way is up,
+    and upside down they look mirrored.
     """
     index = {label: m for m, label in enumerate(labels)}
     known = [MARKERS[label] for label in labels if label in MARKERS]
@@ -83,18 +84,18 @@ def is_mirrored(labels: Sequence[str], positions_m: NDArray[np.float64]) -> bool
         steps = np.stack([positions_m[:, index[a]] - positions_m[:, index[b]] for a, b in pairs])
         return np.where(np.isfinite(steps), steps, 0.0).sum(axis=0)
 
-    forward = difference(
-        [
-            (front.name, back.name)
-            for front in known
-            for back in known
-            if (front.facing, back.facing) == ("front", "back")
-            and front.group == back.group
-            and (front.side == back.side or not (front.side and back.side))
-        ]
-    )
-    left = difference(marker_pairs(labels, HEIGHT_GROUPS))
-    if forward is None or left is None:
+    forward_pairs = [
+        (front.name, back.name)
+        for front in known
+        for back in known
+        if (front.facing, back.facing) == ("front", "back")
+        and front.group == back.group
+        and (front.side == back.side or not (front.side and back.side))
+    ]
+    left_pairs = marker_pairs(labels, HEIGHT_GROUPS)
+    forward, left = difference(forward_pairs), difference(left_pairs)
+    used = {MARKERS[name].group for pair in (*forward_pairs, *left_pairs) for name in pair}
+    if forward is None or left is None or used == {"head"}:
         return False
     up_dot = np.cross(forward, left)[:, 1]  # y · (forward × left) > 0 in a right-handed frame
     return bool(np.median(np.sign(up_dot)) < 0)

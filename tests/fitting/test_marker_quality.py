@@ -197,6 +197,21 @@ def test_detect_left_right_swap_needs_rbak_to_recognize_mirrored_data(recording)
         assert detect_left_right_swap(correct_left_right(swapped, detect_left_right_swap(swapped))) is None
 
 
+def test_head_markers_alone_are_too_few_and_not_called_swapped(recording, body, layout):
+    head = ["LFHD", "RFHD", "LBHD", "RBHD"]
+    columns = [recording.labels.index(label) for label in head]
+    alone = replace(
+        recording,
+        labels=tuple(head),
+        positions_m=recording.positions_m[:, columns] * [1, -1, -1],  # upside down
+        visible=recording.visible[:, columns],
+    )
+    assert detect_left_right_swap(replace(recording, positions_m=recording.positions_m * [1, -1, -1])) is not None
+    assert detect_left_right_swap(alone) is None
+    with pytest.raises(UnusableRecordingError, match=r"4 of its markers are in the layout .* 6 are needed"):
+        fit_recordings([alone], body, layout)
+
+
 def test_contralateral_marker():
     assert [contralateral_marker(name) for name in ("LKNE", "RFHD", "RBAK", "C7", "LMIF")] == [
         "RKNE",
