@@ -74,22 +74,7 @@ from cause_persons import (
 )
 from cause_summary import CHANCE, FRACTION, PERMUTED, SHUFFLED, TRAINED, PersonResult, summarize
 from classification import PUBLISHED_FLAGS
-from torch import Tensor
-
-from gait.arrays import Vector
-from gait.body.model_file import load_body
-from gait.body.skeleton import NUM_BODY_JOINTS
-from gait.cli.arguments import argument
-from gait.errors import GaitError
-from gait.explaining.faithfulness import (
-    nearest_pace,
-    patch_scores,
-    perturbation_curves,
-    random_patch_scores,
-    randomize_weights,
-    rank_correlation,
-)
-from gait.explaining.localization import (
+from localization import (
     Cause,
     Localization,
     chance_localization,
@@ -98,6 +83,21 @@ from gait.explaining.localization import (
     mean_localization,
     scores_of_windows,
     to_proximal_joints,
+)
+from perturbation import flipped_after, insertion_curves, rank_correlation, rise_after
+from torch import Tensor
+
+from gait.arrays import Vector
+from gait.body.model_file import load_body
+from gait.body.skeleton import NUM_BODY_JOINTS
+from gait.cli.arguments import argument
+from gait.errors import GaitError
+from gait.explaining.faithfulness import (
+    deletion_curves,
+    nearest_pace,
+    patch_scores,
+    random_patch_scores,
+    randomize_weights,
 )
 from gait.explaining.trained_network import TrainedNetwork
 from gait.learning.baselines import dimensionless_speeds
@@ -370,9 +370,10 @@ def delete(trained: TrainedNetwork, seen: Tensor, replacements: Tensor, orders: 
     """Return the sums (5,) of ``PersonResult.deletion``, the mean over orders of the patches."""
     found = []
     for scores in orders:
-        curves = perturbation_curves(trained.network, seen, replacements, scores, steps=20)
-        after = (curves.whole_fall, curves.fall_after(FRACTION), curves.rise_after(FRACTION))
-        found.append([*(each.sum() for each in after), curves.flipped_after(FRACTION).sum(), len(seen)])
+        deletion = deletion_curves(trained.network, seen, replacements, scores, steps=20)
+        insertion = insertion_curves(trained.network, seen, replacements, scores, steps=20)
+        after = (deletion.whole_fall, deletion.fall_after(FRACTION), rise_after(insertion, FRACTION))
+        found.append([*(each.sum() for each in after), flipped_after(deletion, FRACTION).sum(), len(seen)])
     return np.mean(found, axis=0)
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from localization import Cause
 from script_runs import fit_command, run_script
 
 from gait.body.body import Body
 from gait.body.marker_placement import plug_in_gait_layout
-from gait.explaining.localization import Cause
 from gait.motion.pose_npz import write_npz
 from gait.motion.trial_paths import HEALTHY, SICK
 from gait.synthetic import (

@@ -8,9 +8,7 @@ from typing import Any
 
 import numpy as np
 from cause_persons import APART, CONDITIONS, DISTRACTED, OWN, PACED, WITH, degree_name
-
-from gait.arrays import Vector
-from gait.explaining.localization import (
+from localization import (
     DEVIATION_RANKINGS,
     METRICS,
     Localization,
@@ -18,6 +16,8 @@ from gait.explaining.localization import (
     localization_lead,
     localization_over_persons,
 )
+
+from gait.arrays import Vector
 from gait.learning.matched_speed import matched_speed_auc, same_person_auc
 from gait.learning.metrics import THRESHOLD, MetricWithInterval, mean_over_persons, ratio_over_persons
 from gait.synthetic import PATHOLOGY_NAMES

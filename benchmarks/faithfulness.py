@@ -34,6 +34,7 @@ from typing import Any
 import numpy as np
 import torch
 from benchmark import BenchmarkArguments, run
+from perturbation import insertion_auc, insertion_curves, rank_correlation
 from torch import Tensor, nn
 
 from gait.body.skeleton import Joint
@@ -41,11 +42,10 @@ from gait.cli.arguments import argument
 from gait.errors import GaitError
 from gait.explaining.attribution import WindowAttribution
 from gait.explaining.faithfulness import (
+    deletion_curves,
     patch_scores,
-    perturbation_curves,
     random_patch_scores,
     randomize_weights,
-    rank_correlation,
 )
 from gait.explaining.methods import METHODS, explain_windows, supported_methods
 from gait.explaining.trained_network import TrainedNetwork, load_network
@@ -201,8 +201,12 @@ def measure_faithfulness(method: MethodWithRule, network: nn.Module, data: Evalu
     scores = patch_scores(attribution.values, attribution.logits, signed=attribution.signed)
     random_scores = random_patch_scores(data.windows, seed)
     curves, random_curves, matched_curves, random_matched_curves = (
-        perturbation_curves(network, data.windows, replacement, order)
+        deletion_curves(network, data.windows, replacement, order)
         for replacement in (data.baseline, data.matched)
+        for order in (scores, random_scores)
+    )
+    inserted, random_inserted = (
+        insertion_auc(insertion_curves(network, data.windows, data.baseline, order))
         for order in (scores, random_scores)
     )
     of_random_weights = method(randomize_weights(network, seed), data.windows, data.baseline)
@@ -210,8 +214,8 @@ def measure_faithfulness(method: MethodWithRule, network: nn.Module, data: Evalu
     return {
         "deletion": curves.deletion_auc,
         "random_deletion": random_curves.deletion_auc,
-        "insertion": curves.insertion_auc,
-        "random_insertion": random_curves.insertion_auc,
+        "insertion": inserted,
+        "random_insertion": random_inserted,
         "matched_deletion": matched_curves.deletion_auc,
         "random_matched_deletion": random_matched_curves.deletion_auc,
         "randomization_correlation": rank_correlation(attribution.values, of_random_weights.values),

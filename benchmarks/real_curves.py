@@ -71,6 +71,7 @@ from curve_scores import (
     summarize_scores,
 )
 from curve_walks import Walks, compare_features, summarize_walks
+from localization import scores_of_windows
 
 from gait.arrays import Vector
 from gait.body.model_file import load_body
@@ -81,7 +82,6 @@ from gait.explaining.evidence.explained_walk import explain_walk
 from gait.explaining.evidence.find_findings import find_findings
 from gait.explaining.evidence.finding import Evidence, TrialFaithfulness, Verdict
 from gait.explaining.evidence.recurrence import recurring_findings
-from gait.explaining.localization import scores_of_windows
 from gait.explaining.options import ExplainOptions
 from gait.explaining.trained_network import TrainedNetwork, load_network
 from gait.learning.baselines import dimensionless_speeds

@@ -9,5 +9,5 @@ In the order in which they are used:
 * ``group_attribution``: averages over the subjects of a cohort; ``vertex_attribution``: maps to a body's surface;
 * ``attribution_files``: reads and writes the attribution of a trial;
 * ``evidence``: what stands behind an explanation: deviation, error, and what would change the decision;
-* ``faithfulness``, ``localization``: measure how reliable a method is, on unseen windows and on known pathologies.
+* ``faithfulness``: measures whether the output depends on what an attribution marks.
 """

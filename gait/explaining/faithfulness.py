@@ -2,8 +2,8 @@
 
 A window is divided into patches of one joint over some frames. Deletion replaces the patches, the most important first,
 and measures how fast the logit falls (Samek et al. 2017, IEEE Trans. Neural Netw. Learn. Syst. 28:2660, compared with
-random order); insertion restores them (Petsiuk et al. 2018, BMVC). Parameter randomization tests that an explanation
-changes with the network's weights (Adebayo et al. 2018, NeurIPS).
+random order). Parameter randomization tests that an explanation changes with the network's weights (Adebayo et al.
+2018, NeurIPS).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
@@ -27,13 +26,17 @@ _WINDOWS_PER_PASS = 256
 
 
 @dataclass(frozen=True, eq=False)
-class PerturbationCurves:
-    """Change of the predicted class's logit of each window against the fraction of patches that are replaced."""
+class DeletionCurves:
+    """Logit of each window against the fraction of patches that are replaced."""
 
     fraction: Vector  # (S,) of the patches, 0 to 1
-    fall: Vector  # (S, N) fall of the logit from that of the window
-    rise: Vector  # (S, N) rise of the logit from that of the replacement, as patches are restored
-    flipped: NDArray[np.bool_]  # (S, N) whether the fall changes the decision
+    logits: NDArray[np.float32]  # (S, N); the first row is of the windows, the last one of the replacements
+
+    @property
+    def fall(self) -> Vector:
+        """Fall of the predicted class's logit from that of the window, (S, N)."""
+        sign = np.where(self.logits[0] < 0, np.float32(-1), np.float32(1))
+        return (sign * (self.logits[0] - self.logits)).astype(np.float64)
 
     @property
     def deletion(self) -> Vector:
@@ -41,44 +44,18 @@ class PerturbationCurves:
         return self.fall.mean(axis=1)
 
     @property
-    def insertion(self) -> Vector:
-        """Mean rise over windows, (S,)."""
-        return self.rise.mean(axis=1)
-
-    @property
     def deletion_auc(self) -> float:
         """Mean fall over all fractions; higher is better."""
         return float(np.trapezoid(self.deletion, self.fraction))
 
     @property
-    def insertion_auc(self) -> float:
-        """Mean rise over all fractions; higher is better."""
-        return float(np.trapezoid(self.insertion, self.fraction))
-
-    @property
     def whole_fall(self) -> Vector:
-        """Fall of the logit of each window if all of it is replaced, (N,); the whole rise is the same."""
+        """Fall of the logit of each window if all of it is replaced, (N,)."""
         return self.fall[-1]
 
     def fall_after(self, fraction: float) -> Vector:
         """Fall of the logit of each window (N,) after this fraction of the patches, between the steps linearly."""
-        return _at(self.fraction, self.fall, fraction)
-
-    def rise_after(self, fraction: float) -> Vector:
-        """Rise of the logit of each window (N,) after this fraction of the patches, between the steps linearly."""
-        return _at(self.fraction, self.rise, fraction)
-
-    def flipped_after(self, fraction: float) -> Vector:
-        """Return 1 for each window (N,) whose decision has changed at this fraction of the patches, else 0.
-
-        Between the steps it is interpolated linearly.
-        """
-        return _at(self.fraction, self.flipped.astype(np.float64), fraction)
-
-
-def _at(fractions: Vector, curves: Vector, fraction: float) -> Vector:
-    """Return curves (S, N) at one fraction, (N,)."""
-    return np.array([np.interp(fraction, fractions, curve) for curve in curves.T], dtype=np.float64)
+        return np.array([np.interp(fraction, self.fraction, curve) for curve in self.fall.T], dtype=np.float64)
 
 
 def nearest_pace(
@@ -118,7 +95,7 @@ def random_patch_scores(windows: Tensor, seed: int, patch_frames: int = PATCH_FR
     return torch.rand(N, -(-L // patch_frames), J, generator=torch.Generator().manual_seed(seed))
 
 
-def perturbation_curves(
+def deletion_curves(
     network: nn.Module,
     windows: Tensor,
     replacements: Tensor,
@@ -126,31 +103,20 @@ def perturbation_curves(
     *,
     patch_frames: int = PATCH_FRAMES,
     steps: int = STEPS,
-) -> PerturbationCurves:
-    """Return deletion and insertion curves of windows (N, L, J, 3), with the patches of the highest scores first.
+) -> DeletionCurves:
+    """Return deletion curves of windows (N, L, J, 3), with the patches of the highest scores first.
 
     ``replacements``, (L, J, 3) or (N, L, J, 3), are the values of a deleted patch; ``scores`` are (N, C, J) as from
     ``patch_scores``; all patches are replaced in ``steps`` steps.
     """
-    L = windows.shape[1]
-    replacements = replacements.expand_as(windows)
+    patch_of_frame = torch.arange(windows.shape[1]) // patch_frames
     # (N, C, J) rank of each patch, from 0.
     rank = scores.flatten(1).argsort(dim=1, descending=True).argsort(dim=1).reshape(scores.shape)
     num_patches = rank[0].numel()
-    patch_of_frame = torch.arange(L) // patch_frames
     counts = [round(num_patches * step / steps) for step in range(steps + 1)]
-    logits = _logits(network, windows)
-    sign = torch.where(logits < 0, -1.0, 1.0)
-    fall, rise, flipped = [], [], []
-    replaced_logits = _logits(network, replacements)
-    for count in counts:
-        mask = (rank < count)[:, patch_of_frame, :, None]
-        deleted = _logits(network, torch.where(mask, replacements, windows))
-        fall.append((sign * (logits - deleted)).double().numpy())
-        flipped.append(((deleted < 0) != (logits < 0)).numpy())
-        inserted = _logits(network, torch.where(mask, windows, replacements))
-        rise.append((sign * (inserted - replaced_logits)).double().numpy())
-    return PerturbationCurves(np.array(counts) / num_patches, np.array(fall), np.array(rise), np.array(flipped))
+    masks = ((rank < count)[:, patch_of_frame, :, None] for count in counts)
+    logits = [_logits(network, torch.where(mask, replacements, windows)).numpy() for mask in masks]
+    return DeletionCurves(np.array(counts) / num_patches, np.array(logits))
 
 
 def randomize_weights(network: nn.Module, seed: int) -> nn.Module:
@@ -162,16 +128,6 @@ def randomize_weights(network: nn.Module, seed: int) -> nn.Module:
             order = torch.randperm(parameter.numel(), generator=generator)
             parameter.copy_(parameter.flatten()[order].reshape(parameter.shape))
     return randomized.eval()
-
-
-def rank_correlation(first: Tensor, second: Tensor) -> float:
-    """Return Spearman's rank correlation of two attributions (N, L, J), the mean over windows where it is defined."""
-    ranks = [scipy.stats.rankdata(values.flatten(1).numpy(), axis=1) for values in (first, second)]
-    centred = [rank - rank.mean(axis=1, keepdims=True) for rank in ranks]
-    norms = np.prod([np.linalg.norm(rank, axis=1) for rank in centred], axis=0)
-    products = (centred[0] * centred[1]).sum(axis=1)
-    defined = norms > 0
-    return float(np.mean(products[defined] / norms[defined])) if defined.any() else float("nan")
 
 
 def _logits(network: nn.Module, windows: Tensor) -> Tensor:

@@ -99,7 +99,7 @@ class FileBackend:
             return None
         import torch
 
-        from gait.explaining.faithfulness import patch_scores, perturbation_curves, random_patch_scores
+        from gait.explaining.faithfulness import deletion_curves, patch_scores, random_patch_scores
         from gait.explaining.methods import explain_windows
 
         prepared = self._prepare(trial.folder, trial.sequence, network)
@@ -110,7 +110,7 @@ class FileBackend:
         scores = [patch_scores(result.values, result.logits, signed=result.signed)]
         scores += [random_patch_scores(windows, seed) for seed in range(_RANDOM_ORDERS)]
         own, *random = (
-            perturbation_curves(network.network, windows, network.mean_window, order, steps=_DELETION_STEPS)
+            deletion_curves(network.network, windows, network.mean_window, order, steps=_DELETION_STEPS)
             for order in scores
         )
         at_random = sum(curves.deletion_auc for curves in random) / len(random)

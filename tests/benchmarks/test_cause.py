@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from gait.body.model_file import load_body
-from gait.explaining.localization import METRICS
 from gait.synthetic import Variety, make_pathology
 from tests.helpers.paths import OPEN_BODY
 
@@ -120,7 +119,7 @@ def test_problems_name_what_does_not_show_the_cause(module):
 
 
 @pytest.mark.slow
-def test_cause_quick(run):
+def test_cause_quick(run, module):
     (found,) = run("cause", "--quick", "--seconds", 3)[0]["networks"].values()
     assert found["persons"] == 6
     assert found["persons_without_windows"] == 0
@@ -130,7 +129,7 @@ def test_cause_quick(run):
     for part in ("localization", "distracted"):
         rankings = set(found[part]) - {"lead", "best_without_network", "by_pathology"}
         assert {"trained", "shuffled", "permuted", "chance", "deviation", "varying_deviation"} < rankings
-        assert set(found[part]["trained"]) == set(METRICS)
+        assert set(found[part]["trained"]) == set(module("localization").METRICS)
         assert set(found[part]["lead"]) == rankings - {"trained"}
         assert found[part]["best_without_network"] in rankings
         # Stiff knee and drop foot 1 joint, crouch 6, stance avoidance 4, lean of the trunk 3 of 22.

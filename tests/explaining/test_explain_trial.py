@@ -12,11 +12,10 @@ from gait.errors import GaitError
 from gait.explaining.attribution import observation_notes
 from gait.explaining.explain_trial import explain_trial
 from gait.explaining.faithfulness import (
+    deletion_curves,
     patch_scores,
-    perturbation_curves,
     random_patch_scores,
     randomize_weights,
-    rank_correlation,
 )
 from gait.explaining.methods import explain_windows
 from gait.explaining.trained_network import TrainedNetwork, load_network
@@ -192,7 +191,7 @@ class OnePatch(nn.Module):
         return windows[:, 8:16, 3, 0].sum(1)
 
 
-def test_perturbation_curves_of_one_important_patch():
+def test_deletion_curves_of_one_important_patch():
     windows = torch.ones(2, 24, 22, 3)
     windows[1] *= -1  # predicted healthy
     network, zeros = OnePatch(), torch.zeros(24, 22, 3)
@@ -202,14 +201,13 @@ def test_perturbation_curves_of_one_important_patch():
     scores = patch_scores(values, logits, signed=True)
     assert scores.shape == (2, 3, 22)
     assert (scores.flatten(1).argmax(1) == 22 + 3).all()
-    found = perturbation_curves(network, windows, zeros, scores, steps=22)
+    found = deletion_curves(network, windows, zeros, scores, steps=22)
     assert found.fraction.tolist() == pytest.approx([step / 22 for step in range(23)])
     assert found.deletion.tolist() == [0] + [8] * 22  # the first three patches account for the whole logit
-    assert found.insertion.tolist() == [0] + [8] * 22
-    worst = perturbation_curves(network, windows, zeros, -scores, steps=22)
+    worst = deletion_curves(network, windows, zeros, -scores, steps=22)
     assert worst.deletion_auc < 0.5 < found.deletion_auc / 8
     many = windows.repeat(100, 1, 1, 1)
-    at_random = perturbation_curves(network, many, zeros, random_patch_scores(many, 0))
+    at_random = deletion_curves(network, many, zeros, random_patch_scores(many, 0))
     assert at_random.deletion_auc == pytest.approx(4, abs=0.7)
 
 
@@ -226,14 +224,6 @@ def test_randomize_weights_permutes_parameters(network):
         assert torch.equal(before.flatten().sort().values, after.flatten().sort().values), name
     assert not torch.equal(next(iter(network.parameters())), next(iter(other.parameters())))
     assert torch.equal(next(iter(randomize_weights(network, 0).parameters())), next(iter(other.parameters())))
-
-
-def test_rank_correlation_is_spearman():
-    first = torch.arange(22.0).reshape(1, 1, 22)
-    assert rank_correlation(first, first**3) == pytest.approx(1)
-    assert rank_correlation(first, -first) == pytest.approx(-1)
-    assert rank_correlation(torch.cat([first, first]), torch.cat([first, -first])) == pytest.approx(0)
-    assert np.isnan(rank_correlation(first, torch.zeros(1, 1, 22)))
 
 
 @pytest.mark.parametrize("stride", [1, 7])

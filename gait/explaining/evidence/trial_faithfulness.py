@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from gait.explaining.evidence.controls import Controls, phase_windows
 from gait.explaining.evidence.finding import TrialFaithfulness
 from gait.explaining.faithfulness import (
+    deletion_curves,
     nearest_pace,
     patch_scores,
-    perturbation_curves,
     random_patch_scores,
     randomize_weights,
 )
@@ -55,7 +55,7 @@ def measure_trial_faithfulness(
         return patch_scores(found.values.detach(), logits, signed=signed)
 
     def fall(orders: Sequence[Tensor]) -> tuple[float, float]:
-        curves = [perturbation_curves(trained.network, windows, replacements, each, steps=STEPS) for each in orders]
+        curves = [deletion_curves(trained.network, windows, replacements, each, steps=STEPS) for each in orders]
         after = np.mean([curve.fall_after(FRACTION).sum() for curve in curves])
         return float(curves[0].whole_fall.sum()), float(after)
 
