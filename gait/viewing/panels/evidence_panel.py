@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from gait.explaining.evidence.finding import Counterfactual, Evidence, Finding, Verdict
+from gait.text import format_probability
 from gait.viewing.colours import Colour
 from gait.viewing.lazy_imgui import imgui
 from gait.viewing.panels.widgets import HEALTHY, INK, MUTED, SICK, Widgets, rgba
@@ -106,7 +107,7 @@ def _counterfactual(widgets: Widgets, state: ViewerState, counterfactual: Counte
     changes = ", ".join(f"{change.motion} {change.change_deg:+.0f}°" for change in walk.changes[:2])
     shown = state.shows_changed_walk
     if widgets.button(
-        "Hide the changed walk" if shown else f"Show the changed walk: P(sick) = {walk.probability:.2f}",
+        "Hide the changed walk" if shown else f"Show the changed walk: P(sick) {format_probability(walk.probability)}",
         f"the smallest change after which the network decides otherwise: {changes}",
         name="Changed walk",
     ):

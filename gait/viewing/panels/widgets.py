@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from gait.text import format_probability
 from gait.viewing.colours import Colour
 from gait.viewing.lazy_imgui import imgui
 
@@ -32,12 +33,9 @@ def pack_colour(colour: Colour, opacity: float = 1.0) -> int:
 
 
 def prediction(probability: float, what: str = "") -> tuple[str, Colour]:
-    """Return the text of a prediction, such as "Trial: P(sick) = 0.87", and the colour of its class."""
-    if 0.01 <= probability <= 0.99:
-        text = f"P(sick) = {probability:.2f}"
-    else:
-        text = "P(sick) > 0.99" if probability > 0.5 else "P(sick) < 0.01"
-    return f"{what}: {text}" if what else text, SICK if probability > 0.5 else HEALTHY
+    """Return the text of a prediction, such as "Trial: P(sick) 0.87", and the colour of its class."""
+    text = f"P(sick) {format_probability(probability)}"
+    return f"{what}: {text}" if what else text, SICK if probability >= 0.5 else HEALTHY
 
 
 @dataclass
