@@ -18,7 +18,7 @@ from torch import Tensor
 from gait.body.marker_layout import MarkerKind
 from gait.body.rotations import matrix_to_axis_angle, mean_rotation
 from gait.body.segments import SEGMENT_JOINTS
-from gait.body.skeleton import MIRROR_PAIRS, Joint
+from gait.body.skeleton import BODY_JOINTS, Joint
 from gait.fitting.calibration import (
     CalibrationProblem,
     ShapeCalibration,
@@ -26,18 +26,25 @@ from gait.fitting.calibration import (
     subject_normal_equations,
 )
 from gait.fitting.marker_kinematics import MarkerKinematics, SubjectModel
+from gait.fitting.objective_terms import JointPrior
 from gait.fitting.reduced_body import ReducedBody
 from gait.fitting.reference_normal_equations import NormalEquations
 
-POSTURE_VARIANCE = 0.42
-"""Variance of subjects' mean postures relative to that of the pose prior, on average over the joints.
+POSTURE_VARIANCE: dict[str, tuple[float, float, float]] = {
+    "SPINE1": (0.7, 0.1, 0.1), "SPINE2": (0.7, 0.1, 0.1), "SPINE3": (0.7, 0.1, 0.1),
+    "NECK": (1.0, 0.1, 0.1), "HEAD": (1.0, 0.1, 0.1),
+    "HIP": (0.1, 0.6, 0.2), "KNEE": (0.3, 0.3, 0.1), "ANKLE": (0.1, 1.2, 0.4), "FOOT": (0.4, 0.4, 0.4),
+    "COLLAR": (0.7, 0.7, 0.7), "SHOULDER": (0.1, 0.1, 0.1), "ELBOW": (0.2, 0.2, 0.4), "WRIST": (0.1, 0.1, 0.1),
+}  # fmt: skip
+"""Variance of subjects' mean postures relative to that of the pose prior, about x, y and z.
 
-It was estimated from fits of 23 recorded walks of 20 persons, as in ``posture_variance_factors``."""
+It was estimated from fits of recorded trials of 17 persons (expectation maximization of the same model as in
+``errors_given_posture``; at least 0.1). About axes that the markers hardly determine it is 0.4, as on average."""
 MOTION_VARIANCE = 0.25
-"""The same of the motion about the mean posture: the mean square in these fits."""
+"""The same of the motion about the mean posture, of all joints alike: the mean square in these fits."""
 _BENT_TOGETHER = ((Joint.SPINE1, Joint.SPINE2, Joint.SPINE3), (Joint.NECK, Joint.HEAD))
-POSTURE_PSEUDO_COUNT = 1
-"""Number of postures with ``POSTURE_VARIANCE`` that count beside those of the subject."""
+_MEAN_POSTURE_RAD = 0.01
+"""Error of the mean rotation of a joint over a trial from all that is not modelled."""
 PRIOR_PSEUDO_COUNT = 3
 """Number of pseudo-observations with the assumed variance that are added when a variance factor is estimated, so that
 few observations cannot give an extreme factor."""
@@ -132,70 +139,62 @@ def calibration_errors(
     followed = propagate_gradient(equations, torch.stack(pull))  # (R, B + 3M, D)
     drawn = inverse @ posture_root  # (N, D, 3J)
     of_markers = marker_variance_factors(pose_equations, leverage, problem.observation.visible, subject, noise)
-    roots, with_parameters, by_posture = [], [], []
+    together, prior_weight = _independent_postures(J).to(precision), problem.scales.calibration_pose_prior
+    errors = []
     for r, rows in enumerate(rows_of):
-        roots.append(covariance_root(given_posture[r]))
+        root = covariance_root(given_posture[r])
         # error of the mean posture with shape and offsets, and that caused by the prior
         turned = axes[rows].to(response)
-        with_parameters.append(-_in_posture_axes(response[rows], turned).mean(dim=0).to(precision))
+        with_parameters = -_in_posture_axes(response[rows], turned).mean(dim=0).to(precision)
         by_prior_alone = -_in_posture_axes(drawn[rows], turned).mean(dim=0).to(precision)
-        by_posture.append(by_prior_alone + with_parameters[r] @ followed[r])
-    others_posture = torch.stack(
-        [(w @ root).square().sum(dim=1) for w, root in zip(with_parameters, roots, strict=True)]
-    )
-    posture_factors = posture_variance_factors(problem, calibrated, torch.stack(by_posture), others_posture)
-    together = _bent_together(axes.shape[1]).to(posture_factors) * posture_factors.sqrt()[:, None]  # (3J, U)
-    return [
-        CalibrationErrors(
-            covariance[r],
-            torch.cat([roots[r], followed[r] @ together], dim=1),
-            torch.cat([with_parameters[r] @ roots[r], by_posture[r] @ together], dim=1),
-            of_markers,
-        )
-        for r in range(problem.num_trials)
-    ]
+        by_posture = (by_prior_alone + with_parameters @ followed[r]) @ together
+        parameters = torch.cat([followed[r] @ together, root], dim=1)
+        posture = torch.cat([by_posture, with_parameters @ root], dim=1)
+        rotations = calibrated.pose.rotations[rows]
+        given_fit = errors_given_posture(problem.prior, prior_weight, rotations, posture, together)
+        errors.append(CalibrationErrors(covariance[r], parameters @ given_fit, posture @ given_fit, of_markers))
+    return errors
 
 
-def _bent_together(num_joints: int) -> Tensor:
-    """Return which of the rotations (3·J, U) of all joints U independent postures change.
+def errors_given_posture(
+    prior: JointPrior, weight: float, rotations: Tensor, errors: Tensor, together: Tensor
+) -> Tensor:
+    """Return what the mean posture of a trial says about L independent standard normal errors: (L, 1 + L).
+
+    The first U errors are postures, all others those of the calibration. The mean posture that was found is the true
+    one with its error. So the errors have, given it, a mean, which is the first column, and the covariance whose root
+    the other columns are. The mean counts as an error, as the fit does not correct it.
+
+    Args:
+        prior: of the calibration.
+        weight: of this prior; without it, the standard deviations are those of the pose prior.
+        rotations: (T, J, 3, 3) poses of the trial.
+        errors: (3·J, L) error of the mean posture for each error.
+        together: (3·J, U) change of the true posture, in standard deviations of the prior, for each posture.
+    """
+    known = (prior.precision > 0).flatten()
+    sigma = (weight / prior.precision.flatten()[known]).sqrt().to(errors)
+    deviation = matrix_to_axis_angle(mean_rotation(rotations) @ prior.mean.mT).flatten()[known].to(errors)
+    found = errors[known].clone()
+    found[:, : together.shape[1]] += sigma[:, None] * together[known]
+    noise = torch.full_like(deviation, _MEAN_POSTURE_RAD**2).diag()
+    gain = torch.linalg.solve(found @ found.mT + noise, found).mT  # (L, K)
+    eye = torch.eye(len(gain), dtype=gain.dtype, device=gain.device)
+    return torch.cat([gain @ deviation[:, None], covariance_root(eye - gain @ found)], dim=1)
+
+
+def _independent_postures(num_joints: int) -> Tensor:
+    """Return the change of all rotations (3·J, U), in standard deviations of the prior, by U independent postures.
 
     The spine bends as a whole, and so does the neck: their joints share it, as they do in the pose prior.
     """
     group = {int(joint): int(joints[0]) for joints in _BENT_TOGETHER for joint in joints}
     first = [3 * group.get(joint, joint) + axis for joint in range(num_joints) for axis in range(3)]
-    return torch.nn.functional.one_hot(torch.tensor(first), 3 * num_joints)[:, sorted(set(first))]
-
-
-def posture_variance_factors(
-    problem: CalibrationProblem, calibrated: ShapeCalibration, by_posture: Tensor, others: Tensor
-) -> Tensor:
-    """Return the variance of the subject's mean posture relative to that of the pose prior, (3·J,).
-
-    It is estimated as that of the marker offsets (``offset_variance_factors``), of each axis of a joint and its mirror
-    image, from the mean postures of all trials.
-
-    Args:
-        problem: of which the calibration is the solution.
-        calibrated: solution of the calibration.
-        by_posture: (R, 3·J, 3·J) error of the mean posture of each trial from a posture with the prior's variance.
-        others: (R, 3·J) variance of the mean posture from all other sources.
-    """
-    prior = problem.prior
-    known = (prior.precision > 0).flatten()
-    precision = (prior.precision / problem.scales.calibration_pose_prior).flatten()
-    square, expected = torch.zeros_like(precision), torch.zeros_like(precision)
-    for r in range(problem.num_trials):
-        mean = mean_rotation(calibrated.pose.rotations[problem.trial_index == r])
-        deviation = matrix_to_axis_angle(mean @ prior.mean.mT).flatten()
-        square += precision * (deviation**2 - others[r]) / problem.num_trials
-        recovered = 1 + precision.sqrt() * by_posture[r].diagonal()
-        expected += recovered**2 / problem.num_trials
-    J = len(prior.precision)
-    mirror = {int(a): int(b) for left, right in MIRROR_PAIRS for a, b in ((left, right), (right, left))}
-    mirrored = torch.tensor([mirror.get(joint, joint) for joint in range(J)], device=square.device)
-    square, expected = (0.5 * (each + each.view(J, 3)[mirrored].flatten()) for each in (square, expected))
-    factors = (square.clamp_min(0) + POSTURE_PSEUDO_COUNT * POSTURE_VARIANCE) / (expected + POSTURE_PSEUDO_COUNT)
-    return torch.where(known, factors, torch.ones_like(factors))
+    variance = torch.ones(num_joints, 3, dtype=torch.float64)
+    for joint in BODY_JOINTS[1:]:
+        variance[joint] = torch.tensor(POSTURE_VARIANCE[joint.name.rpartition("_")[2]])
+    shared = torch.nn.functional.one_hot(torch.tensor(first), 3 * num_joints)[:, sorted(set(first))]
+    return shared * variance.sqrt().flatten()[:, None]
 
 
 def covariance_root(covariance: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from gait.arrays import interpolate_frames
 from gait.body.joint_status import JointStatus
 from gait.body.marker_placement import plug_in_gait_layout
 from gait.body.pose_prior import default_pose_prior
+from gait.body.rotations import axis_angle_to_matrix
 from gait.body.skeleton import Joint
 from gait.fitting.calibration import EliminatedPoses, MarkerOffsets, ShapeCalibration, SubjectNormalEquations
 from gait.fitting.fit_report import build_fit_report
@@ -25,9 +26,10 @@ from gait.fitting.joint_uncertainty import (
     steady_visibility,
 )
 from gait.fitting.marker_kinematics import SubjectModel, compute_marker_kinematics
-from gait.fitting.objective_terms import build_joint_prior
+from gait.fitting.objective_terms import JointPrior, build_joint_prior
 from gait.fitting.offset_covariance import (
     CalibrationErrors,
+    errors_given_posture,
     offset_components,
     offset_variance_factors,
     propagate_covariance,
@@ -181,6 +183,32 @@ def test_offset_variance_factors_are_unbiased(factor):
     mean = np.mean(estimates, axis=0)
     assert mean[0] == pytest.approx(factor, rel=0.15, abs=0.1)
     assert mean[1] == pytest.approx(1.0, rel=0.15)
+
+
+def test_errors_given_posture_have_the_size_of_sampled_ones():
+    rng = np.random.default_rng(2)
+    J, postures, L, weight = 3, 6, 10, 0.5
+    sigma = torch.tensor(rng.uniform(0.02, 0.05, size=6))
+    precision = torch.cat([torch.zeros(3), weight / sigma**2]).view(J, 3)
+    prior = JointPrior(
+        axis_angle_to_matrix(torch.tensor(rng.normal(size=(J, 3)))), precision, precision, precision, 0.0
+    )
+    together = torch.cat([torch.zeros(3, 6), 0.5 * torch.eye(6)]).double()
+    errors = torch.tensor(rng.normal(scale=0.005, size=(3 * J, L)))
+    distances, before = [], []
+    for _ in range(200):
+        true = torch.tensor(rng.normal(size=L))
+        found = errors @ true
+        found[3:] += sigma * (together[3:] @ true[:postures])
+        noisy = found + 0.01 * torch.tensor(rng.normal(size=9))
+        rotations = axis_angle_to_matrix(noisy.view(J, 3)) @ prior.mean
+        given = errors_given_posture(prior, weight, rotations[None], errors, together)
+        assert given.shape == (L, 1 + L)
+        left = true - given[:, 0]
+        distances.append(float(left @ torch.linalg.solve(given[:, 1:] @ given[:, 1:].mT, left)) / L)
+        before.append(float((left**2).sum() / (true**2).sum()))
+    assert np.mean(distances) == pytest.approx(1.0, abs=0.1)
+    assert np.mean(before) < 0.8
 
 
 def test_offset_components_sum_to_one_and_split_markers_on_landmarks(tmp_path):
