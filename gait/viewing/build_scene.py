@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gait.body.skeleton import BODY_PARENTS, NUM_BODY_JOINTS, Joint
 from gait.kinematics.gait_events import nearest_frames
-from gait.viewing.colours import OBSERVED, UNOBSERVED, VIRTUAL, Colour, Scale
+from gait.viewing.colours import OBSERVED, SKIN, UNOBSERVED, VIRTUAL, Colour, Scale
 from gait.viewing.loaded_trial import LoadedTrial
 from gait.viewing.scene import Floor, Mesh, PosedMesh, Scene, Segments, Spheres
 
@@ -38,12 +38,14 @@ class VisibleLayers:
 
 @dataclass(frozen=True, eq=False)
 class BodyFrame:
-    """A body in one frame."""
+    """A body in one frame, and what its skin shows."""
 
     joints_m: NDArray[np.float32]  # (22, 3)
     mesh: PosedMesh | None  # None: there is no body model
     faces: NDArray[np.int32] | None
     observed: NDArray[np.float32] | None = None  # (V,) weight of observed parts; None: everything is observed
+    values: NDArray[np.float32] | None = None  # (V,) attribution, drawn in the colours of ``scale``; None: plain skin
+    scale: Scale | None = None
 
 
 def build_scene(
@@ -52,42 +54,18 @@ def build_scene(
     body_frame: BodyFrame,
     layers: VisibleLayers,
     *,
-    values: NDArray[np.float32] | None = None,  # (V,) attribution, drawn in the colours of ``scale``; None: plain skin
-    scale: Scale | None = None,
     comparison: BodyFrame | None = None,  # a second body beside the first
     selected: Joint | None = None,  # highlighted, as is the part of the pelvis path in the selected window:
     window: tuple[int, int] | None = None,  # first and last frame
 ) -> Scene:
     """Build the scene of one frame, in which the body of the trial is ``body_frame``."""
-    meshes: list[Mesh] = []
+    meshes = _skin(body_frame) if layers.skin else []
     spheres: list[Spheres] = []
     segments: list[Segments] = []
-    if layers.skin and body_frame.mesh is not None and body_frame.faces is not None:
-        mesh = body_frame.mesh
-        meshes.append(
-            Mesh(
-                mesh.vertices_m,
-                body_frame.faces,
-                normals=mesh.normals,
-                values=values,
-                scale=scale,
-                observed=body_frame.observed,
-            )
-        )
     if layers.comparison and comparison is not None:
-        if comparison.mesh is not None and comparison.faces is not None:
-            mesh = comparison.mesh
-            meshes.append(
-                Mesh(
-                    mesh.vertices_m,
-                    comparison.faces,
-                    COMPARISON,
-                    0.55,
-                    normals=mesh.normals,
-                    observed=comparison.observed,
-                )
-            )
-        else:
+        beside = _skin(comparison, COMPARISON, 0.55)
+        meshes += beside
+        if not beside:
             segments.append(_bones(comparison.joints_m, COMPARISON, 1.0))
     no_mesh = not meshes or body_frame.mesh is None
     if layers.skeleton or no_mesh:
@@ -117,6 +95,14 @@ def build_scene(
         Floor(trial.floor_m, 0.5) if layers.floor else None,
         BACKGROUND,
     )
+
+
+def _skin(body: BodyFrame, colour: Colour = SKIN, opacity: float = 1.0) -> list[Mesh]:
+    """Return the surface of a body; nothing without a body model."""
+    if body.mesh is None or body.faces is None:
+        return []
+    vertices_m, normals = body.mesh.vertices_m, body.mesh.normals
+    return [Mesh(vertices_m, body.faces, colour, opacity, normals, body.values, body.scale, body.observed)]
 
 
 def _bones(

@@ -441,10 +441,8 @@ class ViewerState:
         return build_scene(
             trial,
             frame,
-            self.actor.body_frame(frame),
+            replace(self.actor.body_frame(frame), values=values, scale=scale),
             self.layers,
-            values=values,
-            scale=scale,
             comparison=comparison,
             selected=self.joint,
             window=window,

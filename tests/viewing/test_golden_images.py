@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,8 @@ def render(trial: LoadedTrial, name: str) -> NDArray[np.uint8]:
         other = Actor.of(trial)
         comparison = body_frame_beside(trial, FRAME, other)
         other.close()
-    scene = build_scene(trial, FRAME, body_frame, layers, values=values, scale=scale, comparison=comparison)
+    body_frame = replace(body_frame, values=values, scale=scale)
+    scene = build_scene(trial, FRAME, body_frame, layers, comparison=comparison)
     return shared_renderer().draw(scene, camera(trial), WIDTH, HEIGHT)
 
 
@@ -101,7 +103,8 @@ def test_mesh_shader_uses_the_colours_of_the_scale(trial: LoadedTrial, signed: b
     body_frame = BodyFrame(trial.sequence.joints_m[FRAME], builder.build(FRAME, FRAME + 1)[0], builder.faces)
     for value in (scale.low, scale.high, (scale.low + 3 * scale.high) / 4, np.nan):
         values = np.full(trial.body.num_vertices, value, np.float32)
-        scene = build_scene(trial, FRAME, body_frame, VisibleLayers(floor=False), values=values, scale=scale)
+        coloured = replace(body_frame, values=values, scale=scale)
+        scene = build_scene(trial, FRAME, coloured, VisibleLayers(floor=False))
         image = shared_renderer().draw(scene, camera(trial), 160, 120)
         skin = image[(image != image[0, 0]).any(axis=-1)].astype(float)
         expected = scale.colours(value).astype(float)
