@@ -37,7 +37,8 @@ MAX_BESIDE_M = 0.08
 """A marker within this distance of a joint lies beside it: on the skin of the joint, of a body of any size."""
 MIN_TRUNK_MARKERS, MIN_LIMB_MARKERS = 3, 2
 """Number of markers on the two segments that meet at a joint, or beside it: fewer leave open on which side of them the
-joint is. Limbs need one less, because the joints at their other end hold them too."""
+joint is. Limbs with a marker beside the joint need one less, because the joints at their other end hold them too. With
+two markers far from it, as on elbow and hand, a wrist may turn about the line through them."""
 MIN_ROTATION_FRACTION = 0.2
 """Fraction of the rotation of a segment that markers must determine, so that the joint at its end can be inferred."""
 MAX_OWN_CENTRE_M = 0.03
@@ -92,7 +93,8 @@ def observed_joints(
     beside, proximal, distal, around = (
         _count_markers(number, of) for of in (is_beside, on_proximal, on_distal, is_beside | on_proximal | on_distal)
     )
-    held = ((beside > 0) | ((proximal > 0) & (distal > 0))) & (around >= _MIN_MARKERS)
+    on_both = (proximal > 0) & (distal > 0) & (around >= MIN_TRUNK_MARKERS)
+    held = on_both | ((beside > 0) & (around >= _MIN_MARKERS))
     max_sigma = MAX_OBSERVED_SIGMA_OF_CENTRES_M if centre.any() else MAX_OBSERVED_SIGMA_M
     above = [max(parent, 0) for parent in parents[:J]]
     rotates = uncertainty.data_fraction[:, above] >= MIN_ROTATION_FRACTION

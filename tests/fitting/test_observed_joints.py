@@ -34,7 +34,7 @@ def slow_status(t, j, uncertainty, weights, parents, virtual, joints, residual):
         on = {segment for segment, weight in moves if weight >= MIN_SEGMENT_WEIGHT} & {*meeting}
         is_beside = bool(np.linalg.norm(virtual[t, m] - joints[t, j]) <= MAX_BESIDE_M)
         sides, beside, count = sides | on, beside | is_beside, count + bool(on or is_beside)
-    held = (beside or sides == {*meeting}) and count >= (3 if meeting[0] in ("pelvis", "trunk") else 2)
+    held = (beside or sides == {*meeting}) and count >= (2 if beside and meeting[0] not in ("pelvis", "trunk") else 3)
     if held and uncertainty.sigma_m[t, j] <= 0.025:
         return JointStatus.OBSERVED
     rotation_known = uncertainty.data_fraction[t, max(parents[j], 0)] >= MIN_ROTATION_FRACTION
@@ -86,6 +86,26 @@ def test_observed_joints_that_markers_hold_stay_observed_beside_filled_ones(body
     together = replace(uncertainty, sigma_m=0.9 * uncertainty.sigma_m)
     plain, found = (observed_joints(each, *rest, np.zeros(T, bool)) for each in (uncertainty, together))
     np.testing.assert_array_equal(found == JointStatus.OBSERVED, plain == JointStatus.OBSERVED)
+
+
+@pytest.mark.parametrize(
+    ("distances_m", "expected"),
+    [((0.2, 0.1), JointStatus.INFERRED), ((0.2, 0.07), JointStatus.OBSERVED), ((0.2, 0.2, 0.1), JointStatus.OBSERVED)],
+)
+def test_a_wrist_with_one_marker_on_elbow_and_hand_each_is_inferred_unless_one_is_beside_it(
+    body, distances_m, expected
+):
+    M = len(distances_m)
+    known = np.full((T, J), 0.01, np.float32)
+    uncertainty = JointUncertainty(known, known, np.ones((T, J), np.float32), 1.0)
+    weights = np.zeros((M, J))
+    weights[:-1, Joint.LEFT_ELBOW] = weights[-1, Joint.LEFT_WRIST] = 1
+    virtual = np.zeros((T, M, 3))
+    virtual[..., 0] = distances_m
+    found = observed_joints(
+        uncertainty, weights, body.parents, virtual, np.zeros((T, J, 3)), np.zeros((T, M)), np.zeros(T, bool)
+    )
+    assert (found[:, Joint.LEFT_WRIST] == expected).all()
 
 
 def names(status, value):
