@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 Stage = Literal["fit", "windows", "inputs", "training", "explanation", "page"]
 
-STAGE_VERSIONS: dict[Stage, int] = {"fit": 10, "windows": 1, "inputs": 3, "training": 1, "explanation": 6, "page": 1}
+STAGE_VERSIONS: dict[Stage, int] = {"fit": 11, "windows": 1, "inputs": 3, "training": 1, "explanation": 6, "page": 1}
 """Version of each stage's algorithm. Raise the number when a change of the code changes the stage's results.
 
 "inputs" is of all windows but the published ones, other inputs and windows that begin at initial contacts, and of how
