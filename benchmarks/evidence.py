@@ -52,7 +52,7 @@ from gait.cli.arguments import argument
 from gait.explaining.evidence.compute_evidence import compute_evidence
 from gait.explaining.evidence.controls import Cohort, read_cohort
 from gait.explaining.evidence.explained_walk import explain_walk
-from gait.explaining.evidence.find_findings import MIN_SHARE, find_findings
+from gait.explaining.evidence.find_findings import find_findings
 from gait.explaining.evidence.finding import Evidence, Finding, Verdict
 from gait.explaining.evidence.measured_walk import measure_walk
 from gait.explaining.evidence.motions import motions_of
@@ -254,7 +254,7 @@ def true_change(trained: TrainedNetwork, unseen: Path, name: str) -> TrueChange:
 
 def for_decision(decision: Decision) -> list[Finding]:
     """Return the findings that the decision relies on."""
-    return [each for each in decision.findings if each.share >= MIN_SHARE]
+    return [each for each in decision.findings if each.relied_on]
 
 
 def has_real(decision: Decision) -> bool:

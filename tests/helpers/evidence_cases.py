@@ -24,6 +24,7 @@ KNEE: dict[str, Any] = {
     "percents": (62, 75), "attribution": 1.4, "share": 0.61, "angle": "knee_flexion", "value_deg": 38.12,
     "norm_deg": 58.04, "norm_sd_deg": 6.03, "error_deg": 0.58, "sds": -3.3, "outside_fraction": 0.8, "percent": 71,
     "frame": 142, "verdict": Verdict.REAL_DEVIATION, "reason": "3.3 SD below the norm.",
+    "relied_on": True, "probability_without": 0.41, "phases": ("initial swing", "mid swing"),
 }  # fmt: skip
 
 
@@ -35,11 +36,12 @@ def finding(**changes: Any) -> Finding:
 UNUSED = finding(
     joint=Joint.RIGHT_ANKLE, motion="right ankle dorsiflexion", side="right", phase="mid swing", percents=(75, 87),
     attribution=0.01, share=0.004, angle="ankle_dorsiflexion", value_deg=-12.3, norm_deg=1.0, norm_sd_deg=4.0,
-    sds=-3.3, verdict=Verdict.IGNORED, reason="",
+    sds=-3.3, verdict=Verdict.IGNORED, reason="", relied_on=False, probability_without=np.nan, phases=("mid swing",),
 )  # fmt: skip
 UNOBSERVED = finding(
     joint=Joint.LEFT_WRIST, motion="left wrist flexion", angle=None, value_deg=np.nan, norm_deg=np.nan, share=0.2,
-    norm_sd_deg=np.nan, error_deg=np.nan, sds=np.nan, verdict=Verdict.NOT_OBSERVED, reason="",
+    norm_sd_deg=np.nan, error_deg=np.nan, sds=np.nan, verdict=Verdict.NOT_OBSERVED, reason="", relied_on=False,
+    probability_without=np.nan, phases=("mid swing", "initial swing"),
 )  # fmt: skip
 
 

@@ -88,13 +88,22 @@ def test_each_row_has_the_numbers_of_its_finding() -> None:
     text = page(evidence(finding(reason="−3.3 SD below the norm, P-1.", outside_deg=8.0), UNUSED, UNOBSERVED)).text
     assert "The network assigns this walk to the class sick: P(sick) 0.93 (0.5 is the border" in text
     row = (
-        "1 Left knee flexion initial swing 62–75 %; 1.42 s 61 % for sick 38.1° ± 1.1° at 71 % 58.0° ± 6.0° −3.3 SD "
-        "−19.9° from the mean 8.0° outside the band relies on a real deviation −3.3 SD below the norm, P-1."
+        "1 Left knee flexion initial swing 62–75 %; 1.42 s 61 % for sick P(sick) 0.41 without it 38.1° ± 1.1° at 71 % "
+        "58.0° ± 6.0° −3.3 SD −19.9° from the mean 8.0° outside the band real deviation −3.3 SD below the norm, P-1."
     )
     assert row in text
     assert "2 Right ankle dorsiflexion mid swing 75–87 %; 1.42 s – −12.3° ± 1.1° at 71 % 1.0° ± 4.0°" in text
-    assert "3 Left wrist flexion initial swing 62–75 %; 1.42 s 20 % for sick – – – not observed" in text
-    assert "Relies on a real deviation: 1 finding, 61 % of the evidence." in text
+    assert (
+        "3 Left wrist flexion initial swing 62–75 %; 1.42 s most evidence in mid swing 20 % for sick – – – not observed"
+        in text
+    )
+    without = (
+        "With this motion as in the mean walk, in the phases in which it is evidence for sick, the network, run anew, "
+        "has"
+    )
+    assert f"{without} P(sick) 0.41: the decision is another." in text
+    assert text.index("1 Left knee flexion") < text.index("Other evidence and deviations") < text.index("2 Right ankle")
+    assert "Real deviation: 1 finding, 61 % of the evidence." in text
     assert "Deviation that the network ignores: 1 finding." in text
     assert "no diagnosis" in text
     assert not re.search(r"\bnan\b|\binf\b|\bNone\b", text)

@@ -27,7 +27,8 @@ BOUNDARY_FOLDER, MEDIAN_FOLDER = "counterfactual", "counterfactual_median"
 COLUMNS = (
     "subject", "trial", "method", "probability_sick", "number", "joint", "axis", "motion", "side", "phase",
     "first_percent", "last_percent", "attribution", "share", "angle", "value_deg", "norm_deg", "norm_sd_deg",
-    "error_deg", "sds", "outside_fraction", "percent", "frame", "verdict", "reason",
+    "error_deg", "sds", "outside_fraction", "percent", "frame", "verdict", "reason", "relied_on", "probability_without",
+    "phases",
 )  # fmt: skip
 """Columns of ``evidence.csv``; ``docs/evidence.md`` describes them. Empty cells are unknown."""
 
@@ -95,5 +96,6 @@ def _row(evidence: Evidence, number: int, finding: Finding) -> list[Any]:
         "" if finding.axis is None else finding.axis, finding.motion, finding.side, finding.phase, *finding.percents,
         finding.attribution, finding.share, finding.angle or "", finding.value_deg, finding.norm_deg,
         finding.norm_sd_deg, finding.error_deg, finding.sds, finding.outside_fraction, finding.percent, finding.frame,
-        finding.verdict.value, finding.reason,
+        finding.verdict.value, finding.reason, int(finding.relied_on), finding.probability_without,
+        "; ".join(finding.phases),
     ]  # fmt: skip

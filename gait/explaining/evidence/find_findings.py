@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,40 +15,38 @@ from gait.explaining.evidence.finding import Finding, Verdict
 from gait.explaining.evidence.motions import Motion
 from gait.explaining.evidence.norm_at_speed import BandsAtSpeed
 from gait.explaining.evidence.phase_attribution import mean_attribution
+from gait.explaining.evidence.relied_on import find_relied_on
 from gait.explaining.evidence.verdicts import RESIDUAL_SDS, Observation, find_verdict, speed_explains
 from gait.kinematics.gait_events import SIDES
 from gait.kinematics.gait_phases import CyclePhase
 from gait.kinematics.strides import finite_mean
 
 EVIDENCE_SHOWN = 0.8
-"""The findings with the most evidence that together have this share of it are stated,"""
+"""The motions with the most evidence that together have this share of it are stated,"""
 MIN_SHARE, MAX_FINDINGS = 0.02, 12
-"""if each has at least this share, about ten times what it were if 66 motions had the same in seven phases; and at most
-so many."""
+"""if each has at least this share, 1.3 times what it were if 66 motions had the same; and at most so many."""
 MAX_OTHERS = 6
 """Of real deviations of other motions, and of those that the network ignores, at most so many are stated."""
 
 
 def find_findings(explained: ExplainedWalk) -> tuple[Finding, ...]:
-    """Return the findings that the decision relies on, the largest evidence first.
+    """Return the findings that the decision relies on, the largest evidence first, then further attribution.
 
     Real deviations of other motions follow, those with a negative share against the decision, and then ignored ones.
     """
-    each_share = _shares(explained)
-    if not each_share.shares.any():
+    evidence, curves = _evidence(explained), _Curves(explained)
+    if not evidence.listed:
         return ()
-    by_phase, shares, motion_shares = each_share.attribution, each_share.shares, each_share.motion_shares
-    chosen, curves = each_share.chosen, _Curves(explained)
 
-    def finding(m: int, p: int, critical: float) -> Finding:
-        return curves.finding(m, p, critical, by_phase[m, p], shares[m, p], motion_shares[m])
-
-    critical = curves.step_down(chosen)
-    found = [finding(m, p, critical) for m, p in chosen]
-    critical = explained.controls.critical_value()
+    narrow, wide = curves.step_down(evidence.relied_on), explained.controls.critical_value()
+    found = [
+        replace(curves.finding(m, phases, narrow, evidence), relied_on=True, probability_without=without)
+        for (m, phases), without in zip(evidence.relied_on, evidence.without, strict=True)
+    ]
+    found += [curves.finding(m, phases, wide, evidence) for m, phases in evidence.listed[len(found) :]]
     others, ignored = [], []
-    for m in {*range(len(explained.motions))} - {m for m, _ in chosen}:
-        deviating = [finding(m, p, critical) for p in curves.outside_phases(m, critical)]
+    for m in {*range(len(explained.motions))} - {m for m, _ in evidence.listed}:
+        deviating = [curves.finding(m, [p], wide, evidence) for p in curves.outside_phases(m, wide)]
         real = [each for each in deviating if each.verdict == Verdict.REAL_DEVIATION]
         left = [each for each in deviating if each.verdict == Verdict.IGNORED]
         others += [max(real, key=lambda each: abs(each.share))] if real else []
@@ -74,23 +72,33 @@ def critical_values(explained: ExplainedWalk) -> dict[str, float]:
 
     Curves on which the decision relies have narrower bands than all that the network sees (``verdicts``).
     """
-    chosen = _shares(explained).chosen
-    own, others = _Curves(explained).step_down(chosen), explained.controls.critical_value()
-    names = {name for m, _ in chosen for name in explained.motions[m].curves}
-    return {name: own if name in names else others for name in explained.bands.mean_deg}
+    parts = _evidence(explained).relied_on
+    narrow, wide = _Curves(explained).step_down(parts), explained.controls.critical_value()
+    names = {name for m, _ in parts for name in explained.motions[m].curves}
+    return {name: narrow if name in names else wide for name in explained.bands.mean_deg}
+
+
+_Part = tuple[int, tuple[int, ...]]
+"""A motion, and its phases in which it speaks for the decision."""
 
 
 @dataclass(frozen=True, eq=False)
-class _Shares:
+class _MotionEvidence:
     """How much evidence each motion has in each phase."""
 
     attribution: Vector  # (M, 7) logit units
     shares: Vector  # (M, 7) of the evidence for the decision; 0 without any
     motion_shares: Vector  # (M,) of the magnitude of all attribution
-    chosen: tuple[tuple[int, int], ...]  # motion and phase of the findings with the most evidence, the largest first
+    listed: tuple[_Part, ...]  # motions with the most evidence, the largest first
+    without: tuple[float, ...]  # P(sick) without the first of them, the first two, …: those that are relied on
+
+    @property
+    def relied_on(self) -> tuple[_Part, ...]:
+        """Those of the listed motions on which the decision relies."""
+        return self.listed[: len(self.without)]
 
 
-def _shares(explained: ExplainedWalk) -> _Shares:
+def _evidence(explained: ExplainedWalk) -> _MotionEvidence:
     strides = {side: explained.walk.strides(side) for side in SIDES}
     windows = explained.trained.windows
     by_phase = np.array(
@@ -104,14 +112,21 @@ def _shares(explained: ExplainedWalk) -> _Shares:
     evidence = explained.sign * np.nan_to_num(by_phase)
     total, magnitude = evidence[evidence > 0].sum(), np.abs(evidence).sum()
     if not total > 0:
-        return _Shares(by_phase, np.zeros_like(evidence), np.zeros(len(evidence)), ())
+        return _MotionEvidence(by_phase, np.zeros_like(evidence), np.zeros(len(evidence)), (), ())
     shares = evidence / total
-    order = [divmod(int(k), shares.shape[1]) for k in np.argsort(-shares, axis=None)[:MAX_FINDINGS]]
-    larger = np.concatenate([[0.0], np.cumsum([shares[each] for each in order])[:-1]])
-    chosen = tuple(
-        each for each, sum_ in zip(order, larger, strict=True) if shares[each] >= MIN_SHARE and sum_ < EVIDENCE_SHOWN
+    own = np.maximum(shares, 0).sum(axis=1)
+    order = [int(m) for m in np.argsort(-own)[:MAX_FINDINGS]]
+    larger = np.concatenate([[0.0], np.cumsum(own[order])[:-1]])
+    listed = tuple(
+        (m, tuple(int(p) for p in np.flatnonzero(shares[m] > 0)))
+        for m, sum_ in zip(order, larger, strict=True)
+        if own[m] >= MIN_SHARE and sum_ < EVIDENCE_SHOWN
     )
-    return _Shares(by_phase, shares, np.abs(evidence).sum(axis=1) / magnitude, chosen)
+    parts = [
+        (explained.motions[m], [explained.phases[explained.motions[m].side][p] for p in phases]) for m, phases in listed
+    ]
+    without = find_relied_on(explained.trained, explained.walk.trial, parts, sick=explained.sign > 0)
+    return _MotionEvidence(by_phase, shares, np.abs(evidence).sum(axis=1) / magnitude, listed, without)
 
 
 def _sum_phases(values: Vector, phases: Sequence[CyclePhase]) -> Vector:
@@ -130,14 +145,14 @@ class _Curves:
         self._means, self._errors = explained.walk.mean_curves(), explained.walk.mean_errors()
         self._speed_predicts = speed_predicts(explained)
 
-    def step_down(self, chosen: Sequence[tuple[int, int]]) -> float:
+    def step_down(self, parts: Sequence[_Part]) -> float:
         """Return c of the bands of motions in phases, narrowed as ``verdicts`` describes it."""
-        motions, bands, phases = self._explained.motions, self._explained.bands, self._explained.phases
+        motions, bands = self._explained.motions, self._explained.bands
         inside: dict[tuple[str, str], NDArray[np.bool_]] = {}
-        for m, p in chosen:
+        for m, phases in parts:
             for name in motions[m].curves:
                 mask = inside.setdefault((name, motions[m].side), np.zeros(101, dtype=bool))
-                mask[phases[motions[m].side][p].percents] = True
+                mask |= self._inside(motions[m], phases)
         left = {key: mask for key, mask in inside.items() if key in self._means and key[0] in bands.mean_deg}
         critical = math.inf
         while left:
@@ -157,21 +172,22 @@ class _Curves:
         phases = self._explained.phases[motion.side]
         return [p for p, phase in enumerate(phases) if any(mask[phase.percents].any() for mask in masks)]
 
-    def finding(
-        self, m: int, p: int, critical: float, attribution: float, share: float, motion_share: float
-    ) -> Finding:
-        """Return the finding of a motion in a phase, with c of the bands."""
+    def finding(self, m: int, phases: Sequence[int], critical: float, evidence: _MotionEvidence) -> Finding:
+        """Return the finding of a motion in phases, with c of the bands."""
         motion, bands = self._explained.motions[m], self._explained.bands
-        phase = self._explained.phases[motion.side][p]
-        name = self._most_deviating(motion, phase)
+        inside = self._inside(motion, phases)
+        name = self._most_deviating(motion, inside)
         key = (name, motion.side)
-        inside = phase.percents
+        ordered = sorted(phases, key=lambda p: -abs(evidence.shares[m, p]))
+        own = self._explained.phases[motion.side]
+        phase = own[ordered[0]]
         value = norm = sd = error = sds = math.nan
         fraction, usual, outside, percent = 0.0, 0.0, 0.0, (phase.first_percent + phase.last_percent) // 2
         if name in bands.mean_deg and key in self._means:
             deviation = (self._means[key] - bands.mean_deg[name]) / np.maximum(bands.sd_deg[name], 1e-9)
             if np.isfinite(deviation[inside]).any():
-                percent = phase.first_percent + int(np.nanargmax(np.abs(deviation[inside])))
+                percent = int(np.nanargmax(np.where(inside, np.abs(deviation), np.nan)))
+                phase = next(each for each in own if each.first_percent <= percent <= each.last_percent)
                 sds, norm, sd = (float(v[percent]) for v in (deviation, bands.mean_deg[name], bands.sd_deg[name]))
             fraction = float(self._beyond(key, bands, critical)[inside].mean())
             usual = float(self._beyond(key, self._explained.usual, critical)[inside].mean())
@@ -181,6 +197,7 @@ class _Curves:
             if name in bands.mean_deg:
                 low, high = bands.limits(name, critical)
                 outside = float(max(value - high[percent], low[percent] - value, 0.0))
+        share, motion_share = float(evidence.shares[m, list(phases)].sum()), float(evidence.motion_shares[m])
         verdict, reason = find_verdict(
             Observation(
                 share, motion_share, value, norm, sd, error, fraction, usual, self._speed_predicts, critical, outside
@@ -193,8 +210,8 @@ class _Curves:
             side=motion.side,
             phase=phase.name,
             percents=(phase.first_percent, phase.last_percent),
-            attribution=float(attribution),
-            share=float(share),
+            attribution=float(np.nansum(evidence.attribution[m, list(phases)])),
+            share=share,
             angle=motion.angle if motion.axis is not None else name or None,
             value_deg=value,
             norm_deg=norm,
@@ -208,14 +225,22 @@ class _Curves:
             reason=reason,
             band_sds=critical,
             outside_deg=outside,
+            phases=tuple(own[p].name for p in ordered),
         )
+
+    def _inside(self, motion: Motion, phases: Sequence[int]) -> NDArray[np.bool_]:
+        """Return the percents of the cycle that are in phases of a motion, (101,)."""
+        mask = np.zeros(101, dtype=bool)
+        for p in phases:
+            mask[self._explained.phases[motion.side][p].percents] = True
+        return mask
 
     def _beyond(self, key: tuple[str, str], bands: BandsAtSpeed, critical: float) -> NDArray[np.bool_]:
         return bands.outside(key[0], self._means[key], self._errors.get(key, np.zeros(101)), critical)
 
-    def _most_deviating(self, motion: Motion, phase: CyclePhase) -> str:
-        """Return the name of the curve of a motion that deviates most within a phase; "" if it has none."""
-        bands, inside = self._explained.bands, phase.percents
+    def _most_deviating(self, motion: Motion, inside: NDArray[np.bool_]) -> str:
+        """Return the name of the curve of a motion that deviates most within a mask (101,); "" if it has none."""
+        bands = self._explained.bands
 
         def size(name: str) -> float:
             key = (name, motion.side)

@@ -15,7 +15,7 @@ from gait.body.skeleton import Joint
 class Verdict(StrEnum):
     """What a finding comes to, by the rules of ``verdicts``."""
 
-    REAL_DEVIATION = "relies on a real deviation"
+    REAL_DEVIATION = "real deviation"
     NO_DEVIATION = "looks where nothing deviates"
     IGNORED = "deviation that the network ignores"
     SPEED = "speed"
@@ -25,29 +25,32 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One motion of one joint in one phase of the gait cycle: its attribution, and the evidence behind it."""
+    """One motion of one joint: its attribution in phases of the gait cycle, and whether the walk deviates there."""
 
     joint: Joint
     axis: int | None  # of the network's input, 0 to 2; None if the input has no axes of rotation
     motion: str  # "left knee flexion"; without axes the name of the joint or segment
     side: str  # "left" or "right": whose gait cycle the percents are of
-    phase: str  # "initial swing"
-    percents: tuple[int, int]  # first and last percent of the cycle
-    attribution: float  # logit units, summed over the phase; positive is evidence for the sick class
+    phase: str  # "initial swing": that of the value below
+    percents: tuple[int, int]  # first and last percent of that phase
+    attribution: float  # logit units, summed over ``phases``; positive is evidence for the sick class
     share: float  # of the evidence for the decision; negative: it speaks against the decision
     angle: str | None  # name in ``gait.kinematics.joint_angles.ANGLES``; None if none describes the motion
-    value_deg: float  # of the subject's mean curve, where it deviates most within the phase; NaN if not observed
+    value_deg: float  # of the subject's mean curve, where it deviates most within ``phases``; NaN if not observed
     norm_deg: float  # mean of the norm there, at the subject's walking speed; NaN without a norm
     norm_sd_deg: float
     error_deg: float  # standard error of the mean curve there
     sds: float  # (value − norm) / SD
-    outside_fraction: float  # of the phase beyond the norm's band by more than the error
+    outside_fraction: float  # of ``phases`` beyond the norm's band by more than the error
     percent: int  # of the cycle, where the value is
     frame: int  # of the trial, nearest to that percent of its middle stride; where a click goes
     verdict: Verdict
     reason: str = ""  # the rule behind the verdict, with its numbers, one sentence
     band_sds: float = math.nan  # c of the norm's band, mean ± c · SD
     outside_deg: float = 0.0  # by how much the value is outside the band; 0 inside it
+    relied_on: bool = False  # whether it is one of those without which the decision would be another (``relied_on``)
+    probability_without: float = math.nan  # P(sick) without this finding and those before; NaN if it is not relied on
+    phases: tuple[str, ...] = ()  # to which attribution and share belong, that with the most evidence first
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,7 @@ class Evidence:
     norm: str  # title of the norm; "" without one
     dimensionless_speed: float  # of the subject; NaN if unknown
     speed_logit: float  # the part of the logit that speed alone predicts; NaN if unknown
-    findings: tuple[Finding, ...]  # the largest evidence for the decision first, ignored deviations last
+    findings: tuple[Finding, ...]  # those that are relied on first, ignored deviations last
     faithfulness: TrialFaithfulness
     concepts: tuple[Concept, ...] = ()
     counterfactual: Counterfactual | None = None  # None if it was not sought

@@ -73,6 +73,12 @@ class MotionWindows:
         return torch.cat(found).double().numpy()
 
 
+def some_windows(windows: WindowDataset, count: int = MAX_WINDOWS) -> Tensor:
+    """Return the indices of up to so many windows, spread evenly over their trial."""
+    count = min(count, len(windows))
+    return torch.from_numpy(np.unique(np.linspace(0, len(windows) - 1, count).round().astype(np.int64)))
+
+
 def motion_windows(trained: TrainedNetwork, trial: Trial, max_windows: int = MAX_WINDOWS) -> MotionWindows:
     """Return up to ``max_windows`` windows of a trial, spread evenly over it.
 
@@ -80,8 +86,7 @@ def motion_windows(trained: TrainedNetwork, trial: Trial, max_windows: int = MAX
         GaitError: as in ``cycles_of_sides``.
     """
     windows = trained.windows_of(trial)
-    count = min(max_windows, len(windows))
-    chosen = torch.from_numpy(np.unique(np.linspace(0, len(windows) - 1, count).round().astype(np.int64)))
+    chosen = some_windows(windows, max_windows)
     times = windows.sample_times(chosen).numpy()
     cycles = cycles_of_sides(trial.events, len(trial.joints_m))
     frames = np.arange(len(trial.joints_m))

@@ -12,7 +12,7 @@ In this order:
   curves, though, and rather those that deviate, which makes wrong verdicts more frequent than that. The bands hold over
   the whole cycle, since the network chooses the phase, too: bands of the chosen phases alone called more deviations
   real, but just as much more in healthy persons. The bands of ignored deviations hold all curves that the network sees.
-* Of a real deviation: *relies on a real deviation*, or *deviation that the network ignores*, if the share of the
+* Of a real deviation: *real deviation*, or *deviation that the network ignores*, if the share of the
   magnitude of all attribution, over all phases of the motion, is at most ``IGNORED_SHARE``.
 * *speed*: at the controls' usual speed the curve would be outside their band by the same rule; or the walking speed
   alone predicts the decision, which then needs no deviation beyond the speed, even where there is one. It does if a
@@ -86,7 +86,7 @@ def verdict_of(observed: Observation, sds: float, numbers: str) -> tuple[Verdict
     band = f"the controls' band (± {observed.band_sds:.1f} SD)" if np.isfinite(observed.band_sds) else "the band"
     if observed.outside_fraction > 0:
         by = f" by {observed.outside_deg:.1f}°" if observed.outside_deg > 0 else ""
-        where = f"Outside {band}{by}, in {100 * observed.outside_fraction:.0f} % of the phase: {numbers}"
+        where = f"Outside {band}{by}, in {100 * observed.outside_fraction:.0f} % of its phases: {numbers}"
         if observed.motion_share <= IGNORED_SHARE:
             return Verdict.IGNORED, f"{where}; the motion has {100 * observed.motion_share:.1f} % of the attribution."
         if observed.speed_predicts:

@@ -22,12 +22,13 @@ from gait.report.evidence.sentences import (
     faithfulness_sentence,
     format_deg,
     format_percent,
+    relied_on_sentence,
     remaining_evidence,
     summarize_findings,
 )
 from gait.report.evidence.summary import decision_sentence, summarize
 from gait.report.render import png_url, render
-from gait.text import capitalize, format_number, with_true_minus
+from gait.text import capitalize, format_number, format_probability, with_true_minus
 
 _CLASSES = {
     Verdict.REAL_DEVIATION: "real",
@@ -73,7 +74,10 @@ class VerdictRow:
     percents: str
     time: str  # "1.42 s"
     moment: str  # link to the moment
+    used_in: str  # the phase with the most evidence, if it is another one
     share: str
+    without: str  # what P(sick) is without this finding and those before
+    relied_on: bool
     speaks_for: str  # "sick" or "healthy"; "" if the network does not use the motion
     value: str
     at: str
@@ -137,6 +141,7 @@ def evidence_page(content: EvidenceContent) -> str:
             _row(number, finding, content, charts, has_picture=number in pictures)
             for number, finding in enumerate(evidence.findings, start=1)
         ],
+        relied_on=relied_on_sentence(evidence),
         remaining=remaining_evidence(evidence),
         meanings=[
             (verdict.value, _CLASSES[verdict], MEANINGS[verdict])
@@ -179,7 +184,10 @@ def _row(
         percents=f"{finding.percents[0]}–{finding.percents[1]} %",
         time=f"{seconds} s",
         moment=f"{content.walk_page}#t={seconds}" if content.walk_page else f"#moment-{number}" if has_picture else "",
+        used_in=f"most evidence in {finding.phases[0]}" if finding.phases[:1] not in ((), (finding.phase,)) else "",
         share=format_percent(finding.share) if used else "–",
+        without=_without(number, finding),
+        relied_on=finding.relied_on,
         speaks_for=("sick" if finding.attribution > 0 else "healthy") if used and finding.attribution else "",
         value=_with_error(finding.value_deg, ERROR_FACTOR * finding.error_deg),
         at=f"at {finding.percent} %" if observed else "",
@@ -190,6 +198,14 @@ def _row(
         verdict=finding.verdict.value,
         verdict_class=_CLASSES[finding.verdict],
         reason=with_true_minus(finding.reason),
+    )
+
+
+def _without(number: int, finding: Finding) -> str:
+    if not math.isfinite(finding.probability_without):
+        return ""
+    return (
+        f"P(sick) {format_probability(finding.probability_without)} without {'it' if number == 1 else f'1 to {number}'}"
     )
 
 

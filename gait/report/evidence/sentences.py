@@ -50,6 +50,23 @@ def summarize_findings(findings: Iterable[Finding]) -> Iterator[tuple[Verdict, s
             yield verdict, text if verdict == Verdict.IGNORED else f"{text}, {format_percent(share)} of the evidence"
 
 
+def relied_on_sentence(evidence: Evidence) -> str:
+    """Return what the findings that the decision relies on do to it, one sentence; "" without a finding."""
+    found = [each for each in evidence.findings if each.relied_on]
+    if not found:
+        return ""
+    which, they = ("this motion", "it is") if len(found) == 1 else (f"these {len(found)} motions", "they are")
+    without = found[-1].probability_without
+    if math.isfinite(without):
+        other = (without >= THRESHOLD) != (evidence.probability >= THRESHOLD)
+        result = "the decision is another" if other else "the decision is the same, since more motions count"
+        return (
+            f"With {which} as in the mean walk, in the phases in which {they} evidence for {decision(evidence)}, the "
+            f"network, run anew, has P(sick) {format_probability(without)}: {result}."
+        )
+    return f"Most of the evidence for {decision(evidence)} is of {which}."
+
+
 def remaining_evidence(evidence: Evidence) -> str:
     """Return the sentence on the evidence of motions that have no finding; "" if there is none."""
     rest = 1 - sum(max(finding.share, 0.0) for finding in evidence.findings)

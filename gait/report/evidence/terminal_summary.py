@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from gait.explaining.evidence.find_findings import MIN_SHARE
 from gait.explaining.evidence.finding import Evidence, Finding, Verdict
 from gait.report.evidence.sentences import decision, format_deg, format_percent, speed_sentence
 from gait.text import join_words
@@ -30,16 +29,17 @@ def evidence_sentences(evidence: Evidence) -> tuple[str, ...]:
 
 def relied_on(evidence: Evidence) -> str:
     """Return the sentence on what the network relied on; "" without a finding."""
-    findings = [each for each in evidence.findings if each.share >= MIN_SHARE][:MAX_NAMED]
-    named = [f"{each.motion} in {each.phase} ({format_percent(each.share)})" for each in findings]
-    together = format_percent(sum(each.share for each in findings))
-    label = decision(evidence)
-    return f"Largest parts of the evidence for {label} ({together} together): {join_words(named)}." if named else ""
+    findings = [each for each in evidence.findings if each.relied_on]
+    named = [f"{each.motion} ({format_percent(each.share)})" for each in findings[:MAX_NAMED]]
+    if len(findings) > MAX_NAMED:
+        named.append(f"{len(findings) - MAX_NAMED} more")
+    share = "share of the evidence" if len(named) == 1 else "shares of the evidence"
+    return f"The decision {decision(evidence)} relies on {join_words(named)}; in brackets: {share}." if named else ""
 
 
 def deviates(evidence: Evidence) -> str:
     """Return the sentence on whether the subject really deviates where the network looks; "" without a finding."""
-    findings = [each for each in evidence.findings if each.share >= MIN_SHARE]
+    findings = [each for each in evidence.findings if each.relied_on]
     if not findings:
         return ""
     real = [each for each in findings if each.verdict == Verdict.REAL_DEVIATION]

@@ -53,6 +53,7 @@ class FindingRow:
     """One row of the table of verdicts, as text."""
 
     motion: str
+    relied_on: bool
     phase: str
     share: str
     value: str
@@ -213,6 +214,7 @@ def finding_rows(evidence: Evidence) -> Iterator[FindingRow]:
         share = f"{format_percent(abs(finding.share))}, for {towards if finding.share >= 0 else other}"
         yield FindingRow(
             motion=finding.motion,
+            relied_on=finding.relied_on,
             phase=f"{finding.phase}, {finding.percents[0]}–{finding.percents[1]} % {finding.side}",
             share="not used" if finding.verdict == Verdict.IGNORED else share,
             value=_with_error(finding),

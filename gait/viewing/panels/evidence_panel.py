@@ -37,7 +37,11 @@ def evidence_panel(widgets: Widgets, state: ViewerState) -> None:
         for head, width in _COLUMNS:
             imgui.table_setup_column(head, imgui.TableColumnFlags_.width_stretch.value, width)
         imgui.table_headers_row()
+        if evidence.findings and evidence.findings[0].relied_on:
+            _heading("The decision relies on")
         for number, finding in enumerate(evidence.findings):
+            if number and evidence.findings[number - 1].relied_on and not finding.relied_on:
+                _heading("Other evidence and deviations")
             _row(widgets, state, number, finding)
         imgui.end_table()
     widgets.record_rect("Findings")
@@ -46,6 +50,12 @@ def evidence_panel(widgets: Widgets, state: ViewerState) -> None:
             widgets.text(line, MUTED)
         _counterfactual(widgets, state, evidence.counterfactual)
     imgui.end_child()
+
+
+def _heading(text: str) -> None:
+    imgui.table_next_row()
+    imgui.table_next_column()
+    imgui.text_colored(rgba(MUTED), text)
 
 
 def _row(widgets: Widgets, state: ViewerState, number: int, finding: Finding) -> None:

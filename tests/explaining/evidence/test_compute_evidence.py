@@ -28,6 +28,7 @@ from gait.motion.pose_npz import write_npz
 from gait.motion.read_dataset import read_dataset
 from gait.motion.window_input import InputReference
 from gait.motion.windows import fit_reference
+from gait.report.evidence.sentences import decision
 from gait.report.evidence.terminal_summary import evidence_sentences
 from gait.synthetic import make_subject, make_trial
 from tests.helpers.explanation_cases import write_network
@@ -110,6 +111,28 @@ def test_a_shift_of_the_controls_is_found_on_its_joint_alone(case):
         assert 0 <= finding.frame < len(walk.analysis.activity)
 
 
+def test_decision_relies_on_the_first_findings_until_it_is_another(alike):
+    relied_on = [finding.relied_on for finding in alike.findings]
+    assert relied_on == sorted(relied_on, reverse=True)
+    assert relied_on[0]
+    without = [finding.probability_without for finding in alike.findings if finding.relied_on]
+    sick = alike.probability >= 0.5
+    assert all((each >= 0.5) == sick for each in without[:-1])
+    assert all(relied_on) or (without[-1] >= 0.5) != sick
+    assert all(math.isnan(each.probability_without) for each in alike.findings if not each.relied_on)
+
+
+def test_only_what_is_relied_on_has_the_narrower_bands(case):
+    folder, trained, _ = case
+    explained = explain_walk(trained, folder, cohort(case), OPTIONS)
+    for finding in find_findings(explained):
+        wide = explained.controls.critical_value()
+        assert finding.band_sds < wide if finding.relied_on else finding.band_sds == wide
+        names = [phase.name for phase in explained.phases[finding.side]]
+        assert set(finding.phases) <= set(names)
+        assert finding.phase in finding.phases
+
+
 def test_attribution_of_findings_has_the_sign_of_the_decision(alike):
     sign = 1 if alike.probability >= 0.5 else -1
     assert all(finding.attribution * sign > 0 for finding in alike.findings)
@@ -134,7 +157,7 @@ def test_export_with_few_controls_takes_the_published_norm(case, tmp_path):
     (evidence,) = exported.evidence
     assert (tmp_path / "evidence.csv").is_file()
     assert any("another laboratory" in note for note in evidence.notes)
-    assert evidence_sentences(evidence)[0].startswith("Largest parts of the evidence for ")
+    assert evidence_sentences(evidence)[0].startswith(f"The decision {decision(evidence)} relies on ")
     assert evidence.norm.startswith("Schwartz 2008")
     assert math.isnan(evidence.faithfulness.share)  # there is no control but the subject
     verdicts = {finding.verdict for finding in evidence.findings if finding.angle is None}

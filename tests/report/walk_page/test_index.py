@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # it may be missing
     from playwright.sync_api import Browser
 
 HOSTILE = "<script>alert('x')</script>\"'& \U0001f6b6" + "w" * 300
-VERDICTS = ("relies on a real deviation", "looks where nothing deviates", "")
+VERDICTS = ("real deviation", "looks where nothing deviates", "")
 DEVIATION = "left ankle dorsiflexion: 19.9° below the norm (plantarflexion) at 73 % of its cycle, 95 % error ± 3.5°"
 
 
