@@ -103,15 +103,16 @@ def viewer_on(
     *argv: object,
     size: tuple[int, int] = SIZE,
     program: tuple[str, ...] = (str(REPOSITORY / "attention_viewer.py"),),
+    folder: Path = REPOSITORY,
 ) -> Iterator[subprocess.Popen[str]]:
     """Run the script with its window on a display."""
     environment = {name: value for name, value in os.environ.items() if name != "WAYLAND_DISPLAY"}
     viewer = subprocess.Popen(
         [
             sys.executable, *program, "--size", f"{size[0]}x{size[1]}",
-            "--base_folder", "./data/SUPR", "--model", "open_neutral.npz", *map(str, argv),
+            "--base_folder", REPOSITORY / "data/SUPR", "--model", "open_neutral.npz", *map(str, argv),
         ],
-        cwd=REPOSITORY, env=environment | {"DISPLAY": display},
+        cwd=folder, env=environment | {"DISPLAY": display},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
@@ -185,7 +186,8 @@ def test_screen_window_reacts_to_real_input_like_the_offscreen_window(tmp_path: 
     link = tmp_path / "t"  # xdotool types slowly, and on some keyboards not every letter
     link.symlink_to(trial)
     offscreen = SimulatedInput(*SIZE, tmp_path)
-    with virtual_screen() as display, viewer_on(display) as viewer:
+    # Beside a finished demo, the viewer opens its example.
+    with virtual_screen() as display, viewer_on(display, folder=tmp_path) as viewer:
         xdotool = XdotoolInput(display)
         both = BothWindows(viewer, xdotool, offscreen, tmp_path)
         assert_equivalent = both.assert_equivalent
