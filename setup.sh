@@ -131,7 +131,7 @@ run_demo() {
         --cohort ./example_cohort.json --model_folder ./data/ --save_folder "$poses" || failed=$?
     [ "$failed" -ne 130 ] || exit 130 # interrupted by the user
     # The flags of the README for own recordings, made short: three folds, fewer epochs at a higher learning rate, one
-    # network in place of an ensemble, no search for a threshold; less augmentation, as these subjects differ little.
+    # network in place of an ensemble, a quick threshold or none; less augmentation, as these subjects differ little.
     training=(--input rotations --windows cycles --pace 0.3 1.1 --interval_size 128 --batch_size 32
         --base_folder "$poses" --k_folds 3 --cross all --cluster)
     demo_step "Training the MLP, three folds" mlp train_multi_mlp.py "${training[@]}" --epochs 30 --lr 0.001 \
@@ -139,7 +139,7 @@ run_demo() {
     mlp=$!
     demo_step "Training the transformer, three folds" transformer train_transformer.py "${training[@]}" --epochs 20 \
         --lr 0.002 --lr_schedule cosine --one_frame_in 8 --pfe_dim 64 --fc_dim 64 --pfe_head 16 --fc_head 8 \
-        --ffn_dim 128 --save_folder ./demo_out/trained_transformer &
+        --ffn_dim 128 --threshold_folds 2 --save_folder ./demo_out/trained_transformer &
     transformer=$!
     wait "$mlp" || failed=$?
     wait "$transformer" || failed=$?
