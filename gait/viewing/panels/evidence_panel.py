@@ -38,10 +38,10 @@ def evidence_panel(widgets: Widgets, state: ViewerState) -> None:
             imgui.table_setup_column(head, imgui.TableColumnFlags_.width_stretch.value, width)
         imgui.table_headers_row()
         if evidence.findings and evidence.findings[0].relied_on:
-            _heading("The decision relies on")
+            _heading("Relied on")
         for number, finding in enumerate(evidence.findings):
             if number and evidence.findings[number - 1].relied_on and not finding.relied_on:
-                _heading("Other evidence and deviations")
+                _heading("Others")
             _row(widgets, state, number, finding)
         imgui.end_table()
     widgets.record_rect("Findings")
