@@ -8,13 +8,20 @@ from typing import Any
 import numpy as np
 import torch
 
+from gait.body.body import Body
+from gait.body.pose_sequence import PoseSequence
 from gait.body.skeleton import BODY_JOINTS, NUM_BODY_JOINTS
 from gait.explaining.attribution import TrialAttribution
+from gait.explaining.trained_network import TrainedNetwork, load_network
 from gait.learning.checkpoint import Checkpoint, save_checkpoint
 from gait.learning.network import Architecture
 from gait.learning.networks.mlp import MLPArchitecture
 from gait.learning.networks.transformer import TransformerArchitecture
 from gait.motion.inputs.published import NORMALIZATION
+from gait.motion.pose_npz import write_npz
+from gait.motion.read_dataset import read_dataset
+from gait.motion.windows import fit_reference
+from gait.synthetic import make_subject, make_trial
 
 WINDOW = 32
 SMALL_MLP = MLPArchitecture("sequential_mlp", WINDOW, (8, 6), (8,))
@@ -56,3 +63,24 @@ def write_network(path: Path, architecture: Architecture = SMALL_MLP, seed: int 
     path.parent.mkdir(parents=True, exist_ok=True)
     save_checkpoint(path, Checkpoint(**(defaults | changes)))
     return path
+
+
+def write_walk_and_network(
+    root: Path, body: Body, window: int, *, mean: float = 0.0
+) -> tuple[Path, PoseSequence, TrainedNetwork]:
+    """Write a walk and an MLP of its rotations; return the walk's folder and poses, and the network.
+
+    ``mean`` is each value of the network's mean window.
+    """
+    folder = root / "poses/healthy/P01/walk1"
+    folder.mkdir(parents=True)
+    truth = make_trial(body, make_subject(body, 3), seconds=3.5, seed=1).ground_truth
+    write_npz(folder, truth)
+    trials = read_dataset(root / "poses", input="rotations", windows="cycles").trials
+    reference = fit_reference(trials, window, factor=5.0, input="rotations", windows="cycles")
+    file = write_network(
+        root / "net.ckpt", MLPArchitecture("sequential_mlp", window, (8, 6), (8,)), window_length=window,
+        input="rotations", windows="cycles", reference=reference,
+        mean_window=torch.full((window, NUM_BODY_JOINTS, 3), mean),
+    )  # fmt: skip
+    return folder, truth, load_network(file)

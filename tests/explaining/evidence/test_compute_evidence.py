@@ -21,17 +21,11 @@ from gait.explaining.evidence.motions import input_curve
 from gait.explaining.export_trial import export_trial
 from gait.explaining.options import ExplainOptions
 from gait.explaining.prepare_trial import prepare_trial
-from gait.explaining.trained_network import load_network
 from gait.kinematics.speed_norm import ControlCurves
-from gait.learning.networks.mlp import MLPArchitecture
-from gait.motion.pose_npz import write_npz
-from gait.motion.read_dataset import read_dataset
 from gait.motion.window_input import InputReference
-from gait.motion.windows import fit_reference
 from gait.report.evidence.sentences import decision
 from gait.report.evidence.terminal_summary import evidence_sentences
-from gait.synthetic import make_subject, make_trial
-from tests.helpers.explanation_cases import write_network
+from tests.helpers.explanation_cases import write_walk_and_network
 
 LENGTH = 64
 OPTIONS = ExplainOptions()
@@ -40,18 +34,7 @@ OPTIONS = ExplainOptions()
 @pytest.fixture(scope="module")
 def case(open_body, tmp_path_factory):
     """Return the folder of a walk, a network of rotations, and the walk as the network sees it."""
-    root = tmp_path_factory.mktemp("evidence")
-    folder = root / "poses/healthy/P01/walk1"
-    folder.mkdir(parents=True)
-    truth = make_trial(open_body, make_subject(open_body, 3), seconds=3.5, seed=1).ground_truth
-    write_npz(folder, truth)
-    trials = read_dataset(root / "poses", input="rotations", windows="cycles").trials
-    reference = fit_reference(trials, LENGTH, factor=5.0, input="rotations", windows="cycles")
-    network = write_network(
-        root / "net.ckpt", MLPArchitecture("sequential_mlp", LENGTH, (8, 6), (8,)), window_length=LENGTH,
-        input="rotations", windows="cycles", reference=reference, mean_window=torch.zeros(LENGTH, 22, 3),
-    )  # fmt: skip
-    trained = load_network(network)
+    folder, truth, trained = write_walk_and_network(tmp_path_factory.mktemp("evidence"), open_body, LENGTH)
     trial = prepare_trial(folder, truth, trained)
     return folder, trained, measure_walk(trained, trial, truth)
 

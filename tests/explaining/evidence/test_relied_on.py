@@ -11,14 +11,8 @@ from gait.body.skeleton import MIRROR_ORDER, Joint
 from gait.explaining.evidence.motions import motions_of
 from gait.explaining.evidence.relied_on import find_relied_on
 from gait.explaining.prepare_trial import prepare_trial
-from gait.explaining.trained_network import load_network
 from gait.kinematics.gait_phases import CyclePhase
-from gait.learning.networks.mlp import MLPArchitecture
-from gait.motion.pose_npz import write_npz
-from gait.motion.read_dataset import read_dataset
-from gait.motion.windows import fit_reference
-from gait.synthetic import make_subject, make_trial
-from tests.helpers.explanation_cases import write_network
+from tests.helpers.explanation_cases import write_walk_and_network
 
 LENGTH = 64
 STANCE, SWING = CyclePhase("stance", 0, 59), CyclePhase("swing", 60, 100)
@@ -34,18 +28,7 @@ class KneeNetwork(torch.nn.Module):
 @pytest.fixture(scope="module")
 def case(open_body, tmp_path_factory):
     """Return a trial, and a network of rotations whose mean window is -1 everywhere."""
-    root = tmp_path_factory.mktemp("relied_on")
-    folder = root / "poses/healthy/P01/walk1"
-    folder.mkdir(parents=True)
-    truth = make_trial(open_body, make_subject(open_body, 3), seconds=3.5, seed=1).ground_truth
-    write_npz(folder, truth)
-    trials = read_dataset(root / "poses", input="rotations", windows="cycles").trials
-    reference = fit_reference(trials, LENGTH, factor=5.0, input="rotations", windows="cycles")
-    file = write_network(
-        root / "net.ckpt", MLPArchitecture("sequential_mlp", LENGTH, (8, 6), (8,)), window_length=LENGTH,
-        input="rotations", windows="cycles", reference=reference, mean_window=torch.full((LENGTH, 22, 3), -1.0),
-    )  # fmt: skip
-    trained = load_network(file)
+    folder, truth, trained = write_walk_and_network(tmp_path_factory.mktemp("relied_on"), open_body, LENGTH, mean=-1.0)
     return prepare_trial(folder, truth, trained), trained
 
 
