@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -67,15 +67,20 @@ def speed_predicts(explained: ExplainedWalk) -> bool:
     )
 
 
-def critical_values(explained: ExplainedWalk) -> dict[str, float]:
-    """Return c of the band mean ± c · SD of each curve, as the verdicts have it.
+def critical_values(explained: ExplainedWalk, findings: Iterable[Finding]) -> dict[str, float]:
+    """Return c of the band mean ± c · SD of each curve, as the verdicts of the walk's findings have it.
 
     Curves on which the decision relies have narrower bands than all that the network sees (``verdicts``).
     """
-    parts = _evidence(explained).relied_on
-    narrow, wide = _Curves(explained).step_down(parts), explained.controls.critical_value()
-    names = {name for m, _ in parts for name in explained.motions[m].curves}
-    return {name: narrow if name in names else wide for name in explained.bands.mean_deg}
+    narrow = {(each.joint, each.axis): each.band_sds for each in findings if each.relied_on}
+    of_curves = {
+        name: narrow[motion.joint, motion.axis]
+        for motion in explained.motions
+        if (motion.joint, motion.axis) in narrow
+        for name in motion.curves
+    }
+    wide = explained.controls.critical_value()
+    return {name: of_curves.get(name, wide) for name in explained.bands.mean_deg}
 
 
 _Part = tuple[int, tuple[int, ...]]

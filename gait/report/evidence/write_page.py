@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from gait.explaining.evidence.evidence_files import EVIDENCE_JSON, EVIDENCE_TABL
 from gait.explaining.evidence.explained_walk import ExplainedWalk
 from gait.explaining.evidence.export_evidence import EvidenceExport, SegmentEvidence
 from gait.explaining.evidence.find_findings import critical_values
+from gait.explaining.evidence.finding import Finding
 from gait.explaining.evidence.motions import INPUT_PREFIX
 from gait.explaining.evidence.phase_attribution import mean_attribution
 from gait.explaining.methods import METHODS
@@ -59,7 +61,7 @@ def write_evidence_page(segment: SegmentEvidence, bodies: BodyModelLocator, walk
         GaitError: the file cannot be written.
     """
     evidence, walk = segment.evidence, segment.walk
-    curves = walk_curves(walk)
+    curves = walk_curves(walk, evidence.findings)
     scale, moments, changed, no_pictures = scale_of(evidence, curves), tuple[Moment, ...](), None, ""
     try:
         body = bodies.load_for(walk.sequence)
@@ -79,7 +81,7 @@ def write_evidence_page(segment: SegmentEvidence, bodies: BodyModelLocator, walk
         rate_hz=walk.sequence.rate_hz,
         curves=curves,
         charts=evidence_charts(evidence, curves, scale),
-        band=describe_bands(walk),
+        band=describe_bands(walk, evidence.findings),
         colour_ends=(f"−{end}", f"+{end}"),
         moments=moments,
         changed=changed,
@@ -97,10 +99,10 @@ def write_evidence_page(segment: SegmentEvidence, bodies: BodyModelLocator, walk
     return no_pictures
 
 
-def walk_curves(walk: ExplainedWalk) -> WalkCurves:
+def walk_curves(walk: ExplainedWalk, findings: Sequence[Finding]) -> WalkCurves:
     """Return the curves of a walk, the bands that its verdicts are of, and the attribution along the curves."""
     measured, bands = walk.walk, walk.bands
-    critical = critical_values(walk)
+    critical = critical_values(walk, findings)
     strides = {side: measured.strides(side) for side in SIDES}
     attribution: dict[tuple[Joint, int], Vector] = {}
     for motion in walk.motions:
@@ -125,9 +127,9 @@ def walk_curves(walk: ExplainedWalk) -> WalkCurves:
     )
 
 
-def describe_bands(walk: ExplainedWalk) -> str:
+def describe_bands(walk: ExplainedWalk, findings: Sequence[Finding]) -> str:
     """Return whose bands are drawn and what they promise."""
-    critical = critical_values(walk)
+    critical = critical_values(walk, findings)
     found = sorted({value for value in critical.values() if np.isfinite(value)})
     if not found:
         return ""

@@ -14,6 +14,7 @@ from gait.arrays import Vector, true_runs
 from gait.body.skeleton import BODY_JOINTS
 from gait.explaining.evidence.explained_walk import ExplainedWalk
 from gait.explaining.evidence.find_findings import critical_values
+from gait.explaining.evidence.finding import Finding
 from gait.kinematics.gait_events import SIDES
 from gait.kinematics.joint_angles import ANGLES
 from gait.kinematics.norm_comparison import Deviation, NormComparison, compare_with_norm
@@ -240,9 +241,9 @@ def norm_reference(comparison: NormComparison) -> CurveReference:
     )
 
 
-def verdict_reference(explained: ExplainedWalk) -> CurveReference:
+def verdict_reference(explained: ExplainedWalk, findings: Sequence[Finding]) -> CurveReference:
     """Return the bands that verdicts are of as what curves are beside."""
-    bands, critical = walk_curves(explained).bands, critical_values(explained)
+    bands, critical = walk_curves(explained, findings).bands, critical_values(explained, findings)
     means, errors = explained.walk.mean_curves(), explained.walk.mean_errors()
     found: list[Deviation] = []
     tested = [(name, side) for name, side in means if name in AXES and name in bands]
@@ -263,7 +264,7 @@ def verdict_reference(explained: ExplainedWalk) -> CurveReference:
         sd_deg=explained.bands.sd_deg,
         deviations=tuple(found),
         num_tested=len(tested),
-        band=describe_bands(explained),
+        band=describe_bands(explained, findings),
         rule="Marked is where a mean curve is outside its band by more than the error of the fit widens it.",
     )
 

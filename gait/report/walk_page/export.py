@@ -133,7 +133,7 @@ def add_evidence(page: WalkPage, walk: ExplainedWalk, evidence: Evidence) -> Wal
     walk = without_folder_name(walk) if page.anonymous else walk
     own_norm = walk.controls.norm
     norm = own_norm if isinstance(own_norm, PublishedNorm) else read_angle_norm(PUBLISHED_BY_SPEED)
-    curves = curve_section(page.trial, norm, verdict_reference(walk))
+    curves = curve_section(page.trial, norm, verdict_reference(walk, evidence.findings))
     found = None if evidence.counterfactual is None else evidence.counterfactual.boundary
     beside = page.beside
     if found is not None and beside is None:
